@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/time/time.h"
+
+// Every cap in the system, one line of reason each. Reaching one is an error reply, not growth.
+namespace shoal {
+
+// --- Models (FAILURE-MODEL 6.6).
+inline constexpr int kMaxLayers = 512;
+inline constexpr int kMaxExperts = 1024;
+inline constexpr int kMaxTopK = 64;                     // Widest routing in use is 8 to 22.
+inline constexpr int64_t kMaxContext = 16 << 20;
+
+// --- Engine.
+inline constexpr int kMaxStepTokens = 512;              // Prompt chunk plus decode rows of one step.
+inline constexpr int kMaxBatchSequences = 64;           // Sequences that share one step.
+
+// --- Wire (S14, S15).
+inline constexpr size_t kMaxMessageBytes = size_t{8} << 20;  // Both ways; larger work goes in rows.
+inline constexpr int kMaxCallRows = 4096;               // Rows of one expert call.
+inline constexpr int kMaxCallsPerPeer = 64;             // In flight from one router.
+inline constexpr absl::Duration kMaxCallDeadline = absl::Seconds(10);
+
+// --- HTTP (S08, S11).
+inline constexpr size_t kMaxRequestLineBytes = size_t{8} << 10;
+inline constexpr size_t kMaxHeaderBytes = size_t{16} << 10;
+inline constexpr size_t kMaxBodyBytes = size_t{4} << 20;
+inline constexpr int kMaxJsonDepth = 64;
+inline constexpr int kMaxMessages = 1024;
+inline constexpr int kMaxStopStrings = 16;
+inline constexpr size_t kMaxStopBytes = 256;
+inline constexpr int kMaxConnections = 16384;
+inline constexpr int kMaxQueuedRequests = 256;          // Waiting for KV room; beyond that 503.
+inline constexpr size_t kMaxStreamBufferBytes = size_t{64} << 10;  // F26: full = not scheduled.
+
+}  // namespace shoal

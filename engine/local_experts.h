@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/thread_pool.h"
+#include "engine/expert_executor.h"
+#include "engine/expert_rows.h"
+#include "engine/model_slice.h"
+#include "kernels/packed_matrix.h"
+#include "model/model_config.h"
+#include "model/weight_source.h"
+
+namespace shoal {
+
+// Experts resident in this process, and the executor over them; a worker runs the same class.
+// Thread-compatible.
+class LocalExperts final : public ExpertExecutor {
+ public:
+  struct Options {
+    RowFormat format = RowFormat::kQuantized;  // As RowFormatOf says, or kF32 for --activations f32.
+    int max_rows = 0;                          // Most rows of one call; sizes the buffers.
+  };
+
+  // Loads every expert of `slice` from `source`. `kernels` and `pool` outlive this.
+  static absl::StatusOr<std::unique_ptr<LocalExperts>> Load(const ModelConfig& config,
+                                                            const WeightSource& source,
+                                                            const ExpertSlice& slice,
+                                                            const KernelTable& kernels,
+                                                            ThreadPool* pool, Options options);
+  ~LocalExperts() override;
+
+  ExpertCall Start(int layer, MatView<const float> x, const Routing& routing,
+                   const StepContext& step) override;
+  RowStatuses Finish(ExpertCall call, MatView<float> out) override;
+
+  // Computes one row per (expert, row) of `assignment` into buffers of this object, valid until the
+  // next call. NotFound when an expert is not resident here; the input's shape and format are
+  // checked by the caller (worker/ops/run_experts).
+  absl::StatusOr<ExpertOutput> Compute(int layer, const ExpertInput& input,
+                                       const ExpertAssignment& assignment);
+
+  bool Resident(int layer, int expert) const;
+  size_t resident_bytes() const;
+  uint64_t rows_computed() const;  // Result rows since the start.
+  RowFormat format() const;
+
+ private:
+  struct Impl;
+  explicit LocalExperts(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// The format that the experts' weight types call for: kF32 when any is a float type.
+absl::StatusOr<RowFormat> RowFormatOf(const ModelConfig& config, const WeightSource& source);
+
+}  // namespace shoal

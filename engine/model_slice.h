@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+
+namespace shoal {
+
+// What one rank of a group holds of a model. A group of one holds everything.
+
+struct IndexRange {  // [begin, end)
+  int begin = 0;
+  int end = 0;
+  int size() const { return end - begin; }
+};
+
+// Experts e of every layer with e % n_parts == part; n_parts 0 holds none.
+struct ExpertSlice {
+  int part = 0;
+  int n_parts = 1;
+  bool Contains(int expert) const { return n_parts > 0 && expert % n_parts == part; }
+};
+
+struct ModelSlice {
+  IndexRange layers;
+  IndexRange kv_heads;
+  ExpertSlice experts;
+  IndexRange vocab;
+};
+
+}  // namespace shoal

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "model/vocabulary.h"
+
+namespace shoal {
+
+// A stretch of a prompt. Literal text came from a user: special tokens spelled in it stay text.
+struct PromptPiece {
+  std::string text;
+  bool literal = false;
+};
+
+// Text to token ids and back: byte-level BPE (Sennrich et al. 2016, arXiv:1508.07909; byte alphabet
+// of GPT-2). Immutable, thread-safe.
+class Tokenizer {
+ public:
+  // InvalidArgument when a merge names no token or an id is out of range; Unimplemented for an
+  // unknown model or pre-tokenizer, with the list of known ones.
+  static absl::StatusOr<std::unique_ptr<Tokenizer>> Create(Vocabulary vocabulary);
+  ~Tokenizer();
+
+  // Ids of `text`, no BOS or EOS added. With parse_special, text that spells a control token
+  // becomes that token; user-defined tokens are recognised either way.
+  // InvalidArgument when `text` is not UTF-8.
+  absl::StatusOr<std::vector<int32_t>> Encode(std::string_view text, bool parse_special) const;
+
+  // Ids of a rendered prompt: special tokens are recognised in all but literal pieces. Stretches of
+  // plain text merge across the borders of pieces as if they were one text.
+  absl::StatusOr<std::vector<int32_t>> EncodePieces(std::span<const PromptPiece> pieces) const;
+
+  // Bytes of one token, special tokens by their text; empty for an id outside the vocabulary.
+  std::string_view TokenBytes(int32_t id) const;
+  // Text of ids; bytes that are no UTF-8 become U+FFFD.
+  std::string Decode(std::span<const int32_t> ids) const;
+
+  // Whether `id` ends an answer: eos, eot, or a control token known by its text.
+  bool IsEndOfGeneration(int32_t id) const;
+  bool IsControl(int32_t id) const;
+  int vocab_size() const;
+  const Vocabulary& vocabulary() const;
+
+ private:
+  struct Impl;
+  explicit Tokenizer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Turns a stream of ids into a stream of whole UTF-8 characters. Thread-compatible.
+class Detokenizer {
+ public:
+  // `tokenizer` outlives this. Control tokens give no text unless `keep_special`.
+  explicit Detokenizer(const Tokenizer* tokenizer, bool keep_special = false)
+      : tokenizer_(tokenizer), keep_special_(keep_special) {}
+
+  // The characters that `id` completes; the tail of a cut character is held back.
+  std::string Add(int32_t id);
+  // What was held back, invalid bytes as U+FFFD.
+  std::string Flush();
+
+ private:
+  const Tokenizer* tokenizer_;
+  bool keep_special_;
+  std::string pending_;
+};
+
+}  // namespace shoal
