@@ -1,0 +1,84 @@
+#include "model/families/family.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "model/families/tables.h"
+
+namespace shoal {
+namespace {
+
+constexpr const Family* kFamilies[] = {&kQwen3Moe};
+
+int64_t ExtentOf(Extent extent, const ModelConfig& config) {
+  switch (extent) {
+    case Extent::kNone:
+      return 0;
+    case Extent::kVocab:
+      return config.vocab_size;
+    case Extent::kHidden:
+      return config.hidden_dim;
+    case Extent::kQueries:
+      return int64_t{config.n_heads} * config.head_dim;
+    case Extent::kKeys:
+      return int64_t{config.n_kv_heads} * config.head_dim;
+    case Extent::kHeadDim:
+      return config.head_dim;
+    case Extent::kExperts:
+      return config.n_experts;
+    case Extent::kFfn:
+      return config.ffn_dim;
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::span<const Family* const> AllFamilies() { return kFamilies; }
+
+const Family* FindFamily(std::string_view architecture) {
+  for (const Family* family : kFamilies) {
+    if (family->architecture == architecture) return family;
+  }
+  return nullptr;
+}
+
+std::string SupportedArchitectures() {
+  std::string list;
+  for (const Family* family : kFamilies) {
+    if (!list.empty()) list += ", ";
+    list += family->architecture;
+  }
+  return list;
+}
+
+const TensorSpec* FindSpec(const Family& family, TensorRole role) {
+  const auto found = std::find_if(family.tensors.begin(), family.tensors.end(),
+                                  [role](const TensorSpec& spec) { return spec.role == role; });
+  return found == family.tensors.end() ? nullptr : &*found;
+}
+
+bool IsPerLayer(const TensorSpec& spec) { return spec.name.find('#') != std::string_view::npos; }
+
+std::string TensorName(const TensorSpec& spec, int layer) {
+  std::string name(spec.name);
+  const size_t mark = name.find('#');
+  if (mark != std::string::npos) name.replace(mark, 1, std::to_string(layer));
+  return name;
+}
+
+std::string TensorName(const Family& family, TensorRole role, int layer) {
+  const TensorSpec* spec = FindSpec(family, role);
+  SHOAL_CHECK(spec != nullptr);
+  return TensorName(*spec, layer);
+}
+
+std::vector<int64_t> TensorShape(const TensorSpec& spec, const ModelConfig& config) {
+  std::vector<int64_t> shape;
+  for (const Extent extent : spec.shape) {
+    if (extent != Extent::kNone) shape.push_back(ExtentOf(extent, config));
+  }
+  return shape;
+}
+
+}  // namespace shoal

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/model_config.h"
+
+namespace shoal {
+
+// What a tensor is for in the forward pass, whatever its file calls it.
+enum class TensorRole : uint8_t {
+  kTokenEmbd,
+  kOutputNorm,
+  kOutput,
+  kAttnNorm,
+  kAttnQ,
+  kAttnK,
+  kAttnV,
+  kAttnOutput,
+  kAttnQNorm,
+  kAttnKNorm,
+  kFfnNorm,
+  kFfnGateInp,   // The router: one row of scores' weights per expert.
+  kFfnGateExps,  // Expert stacks: [n_experts, rows, cols].
+  kFfnUpExps,
+  kFfnDownExps,
+};
+
+// A number of ModelConfig that a tensor's shape is made of.
+enum class Extent : uint8_t {
+  kNone,      // No such dimension.
+  kVocab,
+  kHidden,
+  kQueries,   // n_heads * head_dim.
+  kKeys,      // n_kv_heads * head_dim.
+  kHeadDim,
+  kExperts,
+  kFfn,
+};
+
+// One row of a family's table: a tensor, or one per layer.
+struct TensorSpec {
+  TensorRole role;
+  std::string_view name;         // "#" stands for the layer.
+  std::array<Extent, 3> shape;   // Outermost first, filled from the left.
+  bool f32_only = false;         // Norms and routers: stored whole, never quantized.
+  bool optional = false;         // Absent output head: the embedding serves in its place.
+};
+
+// One architecture: what it implies without saying so in the file, and the tensors it has.
+struct Family {
+  std::string_view architecture;  // As general.architecture spells it.
+  RopePairing rope_pairing;
+  bool head_norm;                 // RMS norm of each head of q and k before rope.
+  bool norm_topk_prob;            // Chosen experts' weights are divided by their sum.
+  std::span<const TensorSpec> tensors;
+};
+
+// Every architecture this runtime computes. A new one is a new table in this folder.
+std::span<const Family* const> AllFamilies();
+
+// The family of that name, or null.
+const Family* FindFamily(std::string_view architecture);
+
+// "qwen3moe, ...": what FindFamily knows, for error texts.
+std::string SupportedArchitectures();
+
+// The row of `role`, or null if the family has no such tensor.
+const TensorSpec* FindSpec(const Family& family, TensorRole role);
+
+// True if there is one such tensor per layer.
+bool IsPerLayer(const TensorSpec& spec);
+
+// The tensor's name in a file. `layer` counts for per-layer tensors only.
+std::string TensorName(const TensorSpec& spec, int layer);
+// The same by role; the family must have that role.
+std::string TensorName(const Family& family, TensorRole role, int layer = 0);
+
+// The shape that `config` requires, outermost first.
+std::vector<int64_t> TensorShape(const TensorSpec& spec, const ModelConfig& config);
+
+}  // namespace shoal

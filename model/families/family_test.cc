@@ -1,0 +1,67 @@
+#include "model/families/family.h"
+
+#include <set>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace shoal {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+TEST(FamilyTest, FindsQwen3MoeAndNothingUnknown) {
+  const Family* family = FindFamily("qwen3moe");
+  ASSERT_NE(family, nullptr);
+  EXPECT_EQ(family->rope_pairing, RopePairing::kHalf);
+  EXPECT_TRUE(family->head_norm);
+  EXPECT_TRUE(family->norm_topk_prob);
+  EXPECT_EQ(FindFamily("qwen3"), nullptr);
+  EXPECT_EQ(FindFamily(""), nullptr);
+  EXPECT_THAT(SupportedArchitectures(), HasSubstr("qwen3moe"));
+}
+
+TEST(FamilyTest, NamesTensorsByRoleAndLayer) {
+  const Family& family = *FindFamily("qwen3moe");
+  EXPECT_EQ(TensorName(family, TensorRole::kTokenEmbd), "token_embd.weight");
+  EXPECT_EQ(TensorName(family, TensorRole::kOutput), "output.weight");
+  EXPECT_EQ(TensorName(family, TensorRole::kAttnQNorm, 7), "blk.7.attn_q_norm.weight");
+  EXPECT_EQ(TensorName(family, TensorRole::kFfnDownExps, 47), "blk.47.ffn_down_exps.weight");
+}
+
+TEST(FamilyTest, ShapesAreOutermostFirst) {
+  ModelConfig config;
+  config.hidden_dim = 64;
+  config.n_heads = 4;
+  config.n_kv_heads = 2;
+  config.head_dim = 32;
+  config.n_experts = 8;
+  config.ffn_dim = 48;
+  config.vocab_size = 320;
+  const Family& family = *FindFamily("qwen3moe");
+  const auto shape = [&](TensorRole role) { return TensorShape(*FindSpec(family, role), config); };
+  EXPECT_THAT(shape(TensorRole::kTokenEmbd), ElementsAre(320, 64));
+  EXPECT_THAT(shape(TensorRole::kAttnOutput), ElementsAre(64, 128));
+  EXPECT_THAT(shape(TensorRole::kAttnKNorm), ElementsAre(32));
+  EXPECT_THAT(shape(TensorRole::kFfnGateExps), ElementsAre(8, 48, 64));
+  EXPECT_THAT(shape(TensorRole::kFfnDownExps), ElementsAre(8, 64, 48));
+}
+
+// Goal: a table with a slip in it is caught here, whichever family it is.
+TEST(FamilyTest, EveryTableHasUniqueRolesNamesAndGaplessShapes) {
+  for (const Family* family : AllFamilies()) {
+    std::set<TensorRole> roles;
+    std::set<std::string_view> names;
+    for (const TensorSpec& spec : family->tensors) {
+      EXPECT_TRUE(roles.insert(spec.role).second) << family->architecture << " " << spec.name;
+      EXPECT_TRUE(names.insert(spec.name).second) << family->architecture << " " << spec.name;
+      EXPECT_NE(spec.shape[0], Extent::kNone) << spec.name;
+      EXPECT_TRUE(spec.shape[1] != Extent::kNone || spec.shape[2] == Extent::kNone) << spec.name;
+    }
+    EXPECT_EQ(FindFamily(family->architecture), family);
+  }
+}
+
+}  // namespace
+}  // namespace shoal

@@ -1,0 +1,67 @@
+#include "model/model_config.h"
+
+#include <cmath>
+#include <functional>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace shoal {
+namespace {
+
+using ::testing::HasSubstr;
+
+ModelConfig GoodConfig() {
+  ModelConfig config;
+  config.n_layers = 3;
+  config.hidden_dim = 64;
+  config.n_heads = 4;
+  config.n_kv_heads = 2;
+  config.head_dim = 32;
+  config.n_experts = 8;
+  config.top_k = 2;
+  config.ffn_dim = 48;
+  config.vocab_size = 320;
+  config.context_length = 512;
+  config.rope_theta = 10000.0;
+  config.rms_norm_eps = 1e-6F;
+  return config;
+}
+
+std::string ErrorWith(const std::function<void(ModelConfig&)>& change) {
+  ModelConfig config = GoodConfig();
+  change(config);
+  return std::string(ValidateConfig(config).message());
+}
+
+TEST(ModelConfigTest, AcceptsASoundConfig) { EXPECT_TRUE(ValidateConfig(GoodConfig()).ok()); }
+
+TEST(ModelConfigTest, NamesTheFieldTheValueAndTheBound) {
+  EXPECT_EQ(ErrorWith([](auto& c) { c.n_layers = 513; }), "n_layers is 513, not in [1, 512]");
+  EXPECT_EQ(ErrorWith([](auto& c) { c.n_experts = 0; }), "n_experts is 0, not in [1, 1024]");
+  EXPECT_EQ(ErrorWith([](auto& c) { c.top_k = 9; }), "top_k is 9, not in [1, 8]");
+  EXPECT_EQ(ErrorWith([](auto& c) { c.n_experts = 100, c.top_k = 65; }),
+            "top_k is 65, not in [1, 64]");
+  EXPECT_EQ(ErrorWith([](auto& c) { c.n_kv_heads = 5; }), "n_kv_heads is 5, not in [1, 4]");
+  EXPECT_EQ(ErrorWith([](auto& c) { c.context_length = 0; }),
+            "context_length is 0, not in [1, 16777216]");
+  EXPECT_THAT(ErrorWith([](auto& c) { c.n_heads = 1 << 15, c.head_dim = 1 << 10; }),
+              HasSubstr("n_heads * head_dim is 33554432"));
+}
+
+TEST(ModelConfigTest, RefusesNumbersThatDoNotFitTogether) {
+  EXPECT_THAT(ErrorWith([](auto& c) { c.n_kv_heads = 3; }),
+              HasSubstr("n_kv_heads is 3, which does not divide n_heads 4"));
+  EXPECT_THAT(ErrorWith([](auto& c) { c.head_dim = 33; }), HasSubstr("head_dim is 33"));
+}
+
+TEST(ModelConfigTest, RefusesNumbersThatAreNotFiniteAndPositive) {
+  EXPECT_THAT(ErrorWith([](auto& c) { c.rope_theta = NAN; }), HasSubstr("rope_theta is nan"));
+  EXPECT_THAT(ErrorWith([](auto& c) { c.rope_theta = INFINITY; }), HasSubstr("rope_theta is inf"));
+  EXPECT_THAT(ErrorWith([](auto& c) { c.rms_norm_eps = 0; }), HasSubstr("rms_norm_eps is 0"));
+  EXPECT_THAT(ErrorWith([](auto& c) { c.rms_norm_eps = -1e-6F; }), HasSubstr("rms_norm_eps is -"));
+}
+
+}  // namespace
+}  // namespace shoal
