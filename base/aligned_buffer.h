@@ -1,27 +1,19 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdlib>
-#include <cstring>
 #include <memory>
-#include <new>
 
 namespace shoal {
 
-// Owns `size` bytes aligned to 64, zeroed. Move-only.
+// Owns `size` bytes aligned to 64, zeroed. Pages of large buffers come from the system when they
+// are first touched, huge ones where it has them. Move-only.
 class AlignedBuffer {
  public:
   static constexpr size_t kAlignment = 64;
 
   AlignedBuffer() = default;
   // Throws std::bad_alloc when there is no memory; sizes are checked against caps before.
-  explicit AlignedBuffer(size_t size) : size_(size) {
-    if (size == 0) return;
-    const size_t rounded = (size + kAlignment - 1) / kAlignment * kAlignment;
-    data_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)));
-    if (data_ == nullptr) throw std::bad_alloc();
-    std::memset(data_.get(), 0, rounded);
-  }
+  explicit AlignedBuffer(size_t size);
 
   std::byte* data() { return data_.get(); }
   const std::byte* data() const { return data_.get(); }
@@ -29,7 +21,10 @@ class AlignedBuffer {
 
  private:
   struct Free {
-    void operator()(std::byte* p) const { std::free(p); }
+    size_t mapped;  // Bytes of a mapping; 0: from the heap.
+    Free() : mapped(0) {}
+    explicit Free(size_t n) : mapped(n) {}
+    void operator()(std::byte* p) const;
   };
   std::unique_ptr<std::byte, Free> data_;
   size_t size_ = 0;

@@ -17,8 +17,8 @@ namespace shoal {
 struct Routing {
   int n_tokens = 0;
   int top_k = 0;
-  std::span<const int32_t> topk_ids;
-  std::span<const float> topk_weights;
+  std::span<const int32_t> topk_ids = {};
+  std::span<const float> topk_weights = {};
 };
 
 // What a step carries along: its number, its deadline, and a flag that ends it early.

@@ -24,9 +24,9 @@ struct ExpertInput {
   RowFormat format = RowFormat::kQuantized;
   int n_rows = 0;
   int hidden_dim = 0;
-  std::span<const int8_t> q8;
-  std::span<const float> scales;
-  std::span<const float> f32;
+  std::span<const int8_t> q8 = {};
+  std::span<const float> scales = {};
+  std::span<const float> f32 = {};
 };
 
 // Which rows each expert gets. Result rows come in this order: expert after expert, ascending.
@@ -38,16 +38,29 @@ struct ExpertAssignment {
   int n_results() const { return static_cast<int>(rows.size()); }
 };
 
+// Groups the (token, expert) pairs of `routing` by expert. result_of: [n_tokens, top_k], the result
+// row of each pair. Both keep their memory from call to call.
+void AssignRows(const Routing& routing, int n_experts, ExpertAssignment* assignment,
+                std::vector<int32_t>* result_of);
+
 // One unweighted row per (expert, row). kQuantized: f16 bits and an exact power-of-two scale a row;
 // kF32: f32.
 struct ExpertOutput {
   RowFormat format = RowFormat::kQuantized;
   int n_rows = 0;
   int hidden_dim = 0;
-  std::span<const uint16_t> f16;     // [n_rows, hidden_dim]
-  std::span<const float> row_scale;  // [n_rows]
-  std::span<const float> f32;        // [n_rows, hidden_dim]
+  std::span<const uint16_t> f16 = {};     // [n_rows, hidden_dim]
+  std::span<const float> row_scale = {};  // [n_rows]
+  std::span<const float> f32 = {};        // [n_rows, hidden_dim]
 };
+
+// Blocks of int8 that hold one row of `cols` activations.
+constexpr int64_t ActivationBlocks(int64_t cols) {
+  return (cols + kActivationBlock - 1) / kActivationBlock;
+}
+
+// The rows of `input` as products read them.
+RowsView ViewOf(const ExpertInput& input);
 
 // Buffers for the above, reused from call to call.
 class ExpertBuffers {

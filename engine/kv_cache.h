@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -25,6 +26,8 @@ class KvSequence {
 
   int64_t length() const { return length_; }      // Positions computed so far.
   int64_t capacity() const;                       // Positions reserved.
+  // Says that positions below `end` may have been written, whether or not the step succeeds.
+  void MarkWritten(int64_t end) { high_water_ = std::max(high_water_, end); }
   void Advance(int64_t n) { length_ += n; }
   void Truncate(int64_t length) { length_ = length; }  // Forgets positions from `length` on.
 
@@ -36,14 +39,19 @@ class KvSequence {
   KvCache* cache_;
   std::vector<int32_t> blocks_;
   int64_t length_ = 0;
+  int64_t high_water_ = 0;  // End of what was ever written: what a release wipes.
 };
 
 // Keys and values of all sequences: [block][layer][kv_head][k or v][kKeyTile][head_dim]. A block is
 // one key tile, so attention reads whole tiles. Reserve and release are thread-safe.
 class KvCache {
  public:
-  // Room for n_tokens positions, rounded up to blocks. Memory is taken now. ResourceExhausted, with
-  // the numbers, when there is not that much.
+  // Bytes that n_tokens positions take.
+  static int64_t BytesFor(const ModelConfig& config, const ModelSlice& slice, KvType type,
+                          int64_t n_tokens);
+
+  // Room for n_tokens positions, rounded up to blocks. ResourceExhausted, with the numbers,
+  // when the system has less memory than that.
   static absl::StatusOr<std::unique_ptr<KvCache>> Create(const ModelConfig& config,
                                                          const ModelSlice& slice, KvType type,
                                                          int64_t n_tokens);
@@ -63,7 +71,7 @@ class KvCache {
  private:
   friend class KvSequence;
   KvCache(const ModelConfig& config, const ModelSlice& slice, KvType type, int n_blocks);
-  void Release(const std::vector<int32_t>& blocks);
+  void Release(const KvSequence& sequence);
   std::byte* Tile(const KvSequence& sequence, int layer, int kv_head, int64_t pos, int which);
 
   const KvType type_;

@@ -21,7 +21,7 @@ class LocalExperts final : public ExpertExecutor {
  public:
   struct Options {
     RowFormat format = RowFormat::kQuantized;  // As RowFormatOf says, or kF32 for --activations f32.
-    int max_rows = 0;                          // Most rows of one call; sizes the buffers.
+    bool activations_f32 = false;  // The slow reference path: no activation is rounded.
   };
 
   // Loads every expert of `slice` from `source`. `kernels` and `pool` outlive this.

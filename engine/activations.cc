@@ -1,0 +1,32 @@
+#include "engine/activations.h"
+
+#include <algorithm>
+
+namespace shoal {
+namespace {
+
+int HeadsOf(const ModelConfig& config, const ModelSlice& slice) {
+  return slice.kv_heads.size() * (config.n_heads / config.n_kv_heads);
+}
+
+}  // namespace
+
+Activations::Activations(const ModelConfig& config, const ModelSlice& slice, int max_tokens)
+    : hidden(max_tokens, config.hidden_dim),
+      normed(max_tokens, config.hidden_dim),
+      block_out(max_tokens, config.hidden_dim),
+      q(max_tokens, int64_t{HeadsOf(config, slice)} * config.head_dim),
+      k(max_tokens, int64_t{slice.kv_heads.size()} * config.head_dim),
+      v(max_tokens, int64_t{slice.kv_heads.size()} * config.head_dim),
+      attended(max_tokens, int64_t{HeadsOf(config, slice)} * config.head_dim),
+      rope_cos(max_tokens, config.head_dim / 2),
+      rope_sin(max_tokens, config.head_dim / 2),
+      router_logits(max_tokens, config.n_experts),
+      topk_ids(size_t(max_tokens) * config.top_k),
+      topk_weights(size_t(max_tokens) * config.top_k),
+      product_input(max_tokens, std::max<int64_t>(config.hidden_dim, q.cols())) {
+  rows.reserve(max_tokens);
+  chunks.reserve(max_tokens);
+}
+
+}  // namespace shoal

@@ -1,0 +1,141 @@
+#include "engine/attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "base/status_macros.h"
+
+namespace shoal {
+
+absl::StatusOr<Attention> Attention::Load(const EngineContext& context, const Family& family,
+                                          int layer, MatrixLoader* loader) {
+  Attention attention;
+  attention.layer_ = layer;
+  const auto name = [&](TensorRole role) { return TensorName(family, role, layer); };
+  for (const auto& [role, matrix] : {std::pair{TensorRole::kAttnQ, &attention.w_q_},
+                                     std::pair{TensorRole::kAttnK, &attention.w_k_},
+                                     std::pair{TensorRole::kAttnV, &attention.w_v_},
+                                     std::pair{TensorRole::kAttnOutput, &attention.w_o_}}) {
+    SHOAL_ASSIGN_OR_RETURN(*matrix, loader->LoadMatrix(name(role), /*thread_idx=*/0));
+  }
+  if (context.config.head_norm) {
+    SHOAL_ASSIGN_OR_RETURN(attention.w_q_norm_, loader->LoadVector(name(TensorRole::kAttnQNorm)));
+    SHOAL_ASSIGN_OR_RETURN(attention.w_k_norm_, loader->LoadVector(name(TensorRole::kAttnKNorm)));
+  }
+  return attention;
+}
+
+void Attention::Forward(const EngineContext& context, Activations* a) const {
+  Project(context, a);
+  RotateAndStore(context, a);
+  Attend(context, a);
+  a->product_input.Set(context.kernels, context.pool, a->attended.Rows(a->n_tokens),
+                       context.TakesInt8(w_o_));
+  MatMul(context.kernels, context.pool, a->product_input,
+         {{&w_o_, a->block_out.Rows(a->n_tokens)}});
+}
+
+void Attention::Project(const EngineContext& context, Activations* a) const {
+  const int n = a->n_tokens;
+  a->product_input.Set(
+      context.kernels, context.pool, a->normed.Rows(n),
+      context.TakesInt8(w_q_) || context.TakesInt8(w_k_) || context.TakesInt8(w_v_));
+  MatMul(context.kernels, context.pool, a->product_input,
+         {{&w_q_, a->q.Rows(n)}, {&w_k_, a->k.Rows(n)}, {&w_v_, a->v.Rows(n)}});
+}
+
+// Norms and turns the heads of q and k, then appends keys and values to the cache.
+void Attention::RotateAndStore(const EngineContext& context, Activations* a) const {
+  const KernelTable& kernels = context.kernels;
+  const int head_dim = context.config.head_dim;
+  const auto rope = context.config.rope_pairing == RopePairing::kHalf ? kernels.rope_half
+                                                                      : kernels.rope_adjacent;
+  const auto turn = [&](MatView<float> heads, int64_t t, const std::vector<float>& w_norm) {
+    for (float* head = heads.row(t); head < heads.row(t) + heads.cols; head += head_dim) {
+      if (!w_norm.empty()) {
+        kernels.rms_norm(head, w_norm.data(), head_dim, context.config.rms_norm_eps, head);
+      }
+      rope(head, a->rope_cos.row(t), a->rope_sin.row(t), head_dim);
+    }
+  };
+  const int64_t element_bytes = context.kv_cache->type() == KvType::kF32 ? 4 : 2;
+  context.pool->ParallelFor(a->n_tokens, 4, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      turn(a->q.view(), t, w_q_norm_);
+      turn(a->k.view(), t, w_k_norm_);
+      const auto& [kv, pos] = a->rows[t];
+      const int64_t offset = pos % kKeyTile * head_dim * element_bytes;
+      for (int h = 0; h < context.slice.kv_heads.size(); ++h) {
+        const int kv_head = context.slice.kv_heads.begin + h;
+        auto* key = static_cast<std::byte*>(context.kv_cache->KeyTile(*kv, layer_, kv_head, pos));
+        auto* value =
+            static_cast<std::byte*>(context.kv_cache->ValueTile(*kv, layer_, kv_head, pos));
+        kernels.store_kv(a->k.row(t) + h * head_dim, head_dim, context.kv_cache->type(),
+                         key + offset);
+        kernels.store_kv(a->v.row(t) + h * head_dim, head_dim, context.kv_cache->type(),
+                         value + offset);
+      }
+    }
+  });
+}
+
+namespace {
+
+// Lists that one Attend task fills; kept by each thread from task to task.
+struct AttendLists {
+  std::vector<const float*> q;
+  std::vector<float*> out;
+  std::vector<int64_t> n_keys;
+  std::vector<const void*> k_tiles;
+  std::vector<const void*> v_tiles;
+  std::vector<float> scratch;
+};
+
+}  // namespace
+
+// a->q against the cache to a->attended: one task per chunk of rows and kv head.
+void Attention::Attend(const EngineContext& context, Activations* a) const {
+  const ModelConfig& config = context.config;
+  const int group = config.n_heads / config.n_kv_heads;
+  const int n_kv_heads = context.slice.kv_heads.size();
+  const float scale = 1.0F / std::sqrt(static_cast<float>(config.head_dim));
+  context.pool->ParallelFor(
+      static_cast<int64_t>(a->chunks.size()) * n_kv_heads, 1, [&](int64_t task, int64_t, int) {
+        const AttendChunk& chunk = a->chunks[task / n_kv_heads];
+        const int h = static_cast<int>(task % n_kv_heads);
+        thread_local AttendLists lists;
+        lists.q.clear();
+        lists.out.clear();
+        lists.n_keys.clear();
+        for (int t = chunk.begin; t < chunk.end; ++t) {
+          for (int g = 0; g < group; ++g) {
+            const int64_t offset = (int64_t{h} * group + g) * config.head_dim;
+            lists.q.push_back(a->q.row(t) + offset);
+            lists.out.push_back(a->attended.row(t) + offset);
+            lists.n_keys.push_back(a->rows[t].pos + 1);
+          }
+        }
+        lists.k_tiles.clear();
+        lists.v_tiles.clear();
+        const int kv_head = context.slice.kv_heads.begin + h;
+        const StepRow& last = a->rows[chunk.end - 1];
+        for (int64_t pos = 0; pos <= last.pos; pos += kKeyTile) {
+          lists.k_tiles.push_back(context.kv_cache->KeyTile(*last.kv, layer_, kv_head, pos));
+          lists.v_tiles.push_back(context.kv_cache->ValueTile(*last.kv, layer_, kv_head, pos));
+        }
+        lists.scratch.resize(AttendScratchFloats(config.head_dim));
+        context.kernels.attend({.head_dim = config.head_dim,
+                                .scale = scale,
+                                .n_queries = static_cast<int>(lists.q.size()),
+                                .q = lists.q.data(),
+                                .out = lists.out.data(),
+                                .n_keys = lists.n_keys.data(),
+                                .kv_type = context.kv_cache->type(),
+                                .k_tiles = lists.k_tiles.data(),
+                                .v_tiles = lists.v_tiles.data(),
+                                .scratch = lists.scratch.data()});
+      });
+}
+
+}  // namespace shoal

@@ -1,0 +1,179 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/limits.h"
+#include "base/status_macros.h"
+#include "engine/activations.h"
+#include "engine/layer.h"
+
+namespace shoal {
+namespace {
+
+// Rows of one attention task: enough to share a key tile, few enough to spread over threads.
+constexpr int kAttendRows = 16;
+
+}  // namespace
+
+struct Engine::Impl {
+  EngineContext context;
+  PackedMatrix token_embd;          // [vocab_size, hidden_dim]
+  PackedMatrix output;              // [vocab_size, hidden_dim], empty when tied
+  std::vector<float> w_output_norm;  // [hidden_dim]
+  std::vector<Layer> layers;
+  Activations activations;
+  int max_step_tokens;
+  StepObserver* observer = nullptr;
+
+  Impl(EngineContext context_, int max_step_tokens_)
+      : context(std::move(context_)),
+        activations(context.config, context.slice, max_step_tokens_),
+        max_step_tokens(max_step_tokens_) {}
+
+  const PackedMatrix& output_head() const { return output.empty() ? token_embd : output; }
+  void Embed(std::span<StepSequence> sequences);
+  void Logits(std::span<const StepSequence> sequences, MatView<float> logits);
+};
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Engine::~Engine() = default;
+
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(
+    const ModelConfig& config, const WeightSource& source, const ModelSlice& slice,
+    const KernelTable& kernels, ThreadPool* pool, ExpertExecutor* experts, Exchange* exchange,
+    KvCache* kv_cache, Options options) {
+  if (options.max_step_tokens < 1 || options.max_step_tokens > kMaxStepTokens) {
+    return absl::InvalidArgumentError(absl::StrCat("max_step_tokens=", options.max_step_tokens,
+                                                   " not in [1, ", kMaxStepTokens, "]"));
+  }
+  const Family* family = FindFamily(config.architecture);
+  SHOAL_CHECK(family != nullptr);  // ReadModelConfig refuses others.
+  auto impl = std::make_unique<Impl>(
+      EngineContext{.config = config,
+                    .slice = slice,
+                    .kernels = kernels,
+                    .pool = pool,
+                    .experts = experts,
+                    .exchange = exchange,
+                    .kv_cache = kv_cache,
+                    .activations_f32 = options.activations_f32},
+      options.max_step_tokens);
+
+  MatrixLoader loader(source, kernels, pool->n_threads());
+  SHOAL_ASSIGN_OR_RETURN(
+      impl->token_embd,
+      loader.LoadMatrix(TensorName(*family, TensorRole::kTokenEmbd), /*thread_idx=*/0));
+  if (!config.tied_embeddings) {
+    SHOAL_ASSIGN_OR_RETURN(
+        impl->output,
+        loader.LoadMatrix(TensorName(*family, TensorRole::kOutput), /*thread_idx=*/0));
+  }
+  SHOAL_ASSIGN_OR_RETURN(impl->w_output_norm,
+                         loader.LoadVector(TensorName(*family, TensorRole::kOutputNorm)));
+  for (int layer = slice.layers.begin; layer < slice.layers.end; ++layer) {
+    SHOAL_ASSIGN_OR_RETURN(Layer loaded, Layer::Load(impl->context, *family, layer, &loader));
+    impl->layers.push_back(std::move(loaded));
+  }
+  return std::unique_ptr<Engine>(new Engine(std::move(impl)));
+}
+
+// Lays the sequences' rows out one after another: positions, rope angles, embeddings.
+void Engine::Impl::Embed(std::span<StepSequence> sequences) {
+  Activations& a = activations;
+  a.rows.clear();
+  a.chunks.clear();
+  for (StepSequence& sequence : sequences) {
+    const int first = static_cast<int>(a.rows.size());
+    const int n = static_cast<int>(sequence.token_ids.size());
+    const int64_t length = sequence.kv->length();
+    SHOAL_CHECK_LE(first + n, max_step_tokens);
+    SHOAL_CHECK_LE(length + n, sequence.kv->capacity());
+    sequence.status = absl::OkStatus();
+    sequence.kv->MarkWritten(length + n);
+    for (int i = 0; i < n; ++i) {
+      SHOAL_CHECK(sequence.token_ids[i] >= 0 &&
+                  sequence.token_ids[i] < context.config.vocab_size);
+      const int t = first + i;
+      a.rows.push_back({sequence.kv, length + i});
+      RopeAngles(length + i, context.config.rope_theta, context.config.head_dim,
+                 a.rope_cos.row(t), a.rope_sin.row(t));
+      context.kernels.unpack_row(token_embd.view(), sequence.token_ids[i], a.hidden.row(t));
+    }
+    for (int begin = first; begin < first + n; begin += kAttendRows) {
+      a.chunks.push_back({begin, std::min(begin + kAttendRows, first + n)});
+    }
+  }
+  a.n_tokens = static_cast<int>(a.rows.size());
+}
+
+// Final norm and output head for the rows that need logits, gathered at the front.
+void Engine::Impl::Logits(std::span<const StepSequence> sequences, MatView<float> logits) {
+  Activations& a = activations;
+  int64_t n_logits = 0;
+  int end = 0;
+  for (const StepSequence& sequence : sequences) {
+    end += static_cast<int>(sequence.token_ids.size());
+    for (int t = end - sequence.n_logits; t < end; ++t) {
+      // A row only moves towards the front, so that none is overwritten before it is read.
+      context.kernels.rms_norm(a.hidden.row(t), w_output_norm.data(), context.config.hidden_dim,
+                               context.config.rms_norm_eps, a.normed.row(n_logits++));
+    }
+  }
+  if (n_logits == 0) return;
+  SHOAL_CHECK_LE(n_logits, logits.rows);
+  a.product_input.Set(context.kernels, context.pool, a.normed.Rows(n_logits),
+                      context.TakesInt8(output_head()));
+  MatMul(context.kernels, context.pool, a.product_input,
+         {{&output_head(), logits.Rows(0, n_logits)}});
+}
+
+void Engine::Step(std::span<StepSequence> sequences, const StepContext& step,
+                  MatView<float> logits) {
+  Impl& m = *impl_;
+  m.Embed(sequences);
+  const auto observe_hidden = [&](int layer) {
+    if (m.observer == nullptr) return;
+    m.observer->OnHidden(layer, m.activations.hidden.Rows(m.activations.n_tokens));
+  };
+  for (size_t i = 0; i < m.layers.size(); ++i) {
+    observe_hidden(static_cast<int>(i));
+    if (step.cancelled != nullptr && step.cancelled->load(std::memory_order_relaxed)) {
+      for (StepSequence& sequence : sequences) {
+        sequence.status = absl::CancelledError("step cancelled");
+      }
+      return;
+    }
+    const RowStatuses statuses =
+        m.layers[i].Forward(m.context, step, m.observer, &m.activations);
+    if (statuses.ok()) continue;
+    int t = 0;
+    bool any_left = false;
+    for (StepSequence& sequence : sequences) {
+      for (size_t row = 0; row < sequence.token_ids.size(); ++row) {
+        sequence.status.Update(statuses.row(t++));
+      }
+      any_left |= sequence.status.ok();
+    }
+    if (!any_left) return;
+  }
+  observe_hidden(static_cast<int>(m.layers.size()));
+  m.Logits(sequences, logits);
+  for (StepSequence& sequence : sequences) {
+    if (sequence.status.ok()) sequence.kv->Advance(sequence.token_ids.size());
+  }
+}
+
+const ModelConfig& Engine::config() const { return impl_->context.config; }
+
+size_t Engine::trunk_bytes() const {
+  size_t n = impl_->token_embd.n_bytes() + impl_->output.n_bytes();
+  for (const Layer& layer : impl_->layers) n += layer.n_bytes();
+  return n;
+}
+
+void Engine::set_observer(StepObserver* observer) { impl_->observer = observer; }
+
+}  // namespace shoal

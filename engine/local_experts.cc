@@ -1,0 +1,301 @@
+#include "engine/local_experts.h"
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "engine/matrix_loader.h"
+#include "model/families/family.h"
+
+namespace shoal {
+namespace {
+
+// Outputs that one task computes at a time: whole activation blocks and whole packed groups.
+constexpr int64_t kFfnChunk = 64;
+static_assert(kFfnChunk % kActivationBlock == 0 && kFfnChunk % kPackRows == 0);
+
+struct ExpertWeights {
+  PackedMatrix w_gate;  // [ffn_dim, hidden_dim]
+  PackedMatrix w_up;    // [ffn_dim, hidden_dim]
+  PackedMatrix w_down;  // [hidden_dim, ffn_dim]
+};
+
+// Per-thread [rows, kFfnChunk] products of gate and up.
+struct ChunkScratch {
+  std::vector<float> gate;
+  std::vector<float> up;
+};
+
+}  // namespace
+
+struct LocalExperts::Impl {
+  ModelConfig config;
+  const KernelTable& kernels;
+  ThreadPool* pool;
+  Options options;
+  std::vector<std::vector<ExpertWeights>> experts;  // [n_layers][n_experts]; empty: not resident.
+  size_t resident_bytes = 0;
+  uint64_t rows_computed = 0;
+
+  // Buffers of one call; they grow to the largest call and stay.
+  std::vector<float> act_f32;     // [n_results, ffn_dim], for float w_down.
+  std::vector<int8_t> act_q8;     // [n_results, ffn_dim in blocks], for quantized w_down.
+  std::vector<float> act_scales;  // [n_results, blocks]
+  std::vector<float> y;           // [n_results, hidden_dim]
+  std::vector<uint16_t> y_f16;    // The same rows as they travel.
+  std::vector<float> y_scale;
+  ExpertBuffers requantized;      // Float rows for experts that mix float and quantized matrices.
+  std::vector<ChunkScratch> chunk_scratch;
+  std::vector<float> row_scratch;
+
+  // The call between Start and Finish.
+  ExpertBuffers encode_buffers;
+  ExpertAssignment assignment;
+  std::vector<int32_t> result_of;  // [n_tokens, top_k]: row of the output.
+  absl::StatusOr<ExpertOutput> output = absl::InternalError("no call");
+  Routing routing;
+  uint64_t next_call_id = 1;
+
+  Impl(const ModelConfig& config_, const KernelTable& kernels_, ThreadPool* pool_,
+       Options options_)
+      : config(config_), kernels(kernels_), pool(pool_), options(options_) {}
+
+  bool TakesInt8(const PackedMatrix& w) const {
+    return Traits(w.dtype()).quantized && !options.activations_f32;
+  }
+  void GateUpChunk(const ExpertWeights& expert, const RowsView& x, const RowsView& x_int8,
+                   const ExpertAssignment& assignment, int e, int64_t begin, int64_t end,
+                   ChunkScratch* scratch);
+  void DownChunk(const ExpertWeights& expert, const ExpertAssignment& assignment, int e,
+                 int64_t begin, int64_t end);
+  ExpertOutput EncodeOutput(int n_results);
+};
+
+namespace {
+
+// The rows of expert e, out of all rows of the call.
+RowsView RowsOfExpert(RowsView x, const ExpertAssignment& assignment, int e) {
+  x.row_map = assignment.rows.data() + assignment.row_begin[e];
+  x.n_rows = assignment.row_begin[e + 1] - assignment.row_begin[e];
+  return x;
+}
+
+}  // namespace
+
+// act[r][begin..end) = silu(W_gate x[r]) * (W_up x[r]) for the rows r of expert e (Shazeer 2020,
+// arXiv:2002.05202), rounded to blocks at once where w_down takes int8.
+void LocalExperts::Impl::GateUpChunk(const ExpertWeights& expert, const RowsView& x,
+                                     const RowsView& x_int8, const ExpertAssignment& assignment,
+                                     int e, int64_t begin, int64_t end, ChunkScratch* scratch) {
+  const int64_t first = assignment.row_begin[e];
+  const int64_t n_rows = assignment.row_begin[e + 1] - first;
+  const int64_t n = end - begin;
+  scratch->gate.resize(n_rows * kFfnChunk);
+  scratch->up.resize(n_rows * kFfnChunk);
+  const auto product = [&](const PackedMatrix& w, std::vector<float>* y) {
+    kernels.matmul(w.view(), RowsOfExpert(TakesInt8(w) ? x_int8 : x, assignment, e), begin, end,
+                   y->data(), kFfnChunk);
+  };
+  product(expert.w_gate, &scratch->gate);
+  product(expert.w_up, &scratch->up);
+  const int64_t blocks = ActivationBlocks(config.ffn_dim);
+  for (int64_t r = 0; r < n_rows; ++r) {
+    float* gate = scratch->gate.data() + r * kFfnChunk;
+    kernels.silu_mul(gate, scratch->up.data() + r * kFfnChunk, n, gate);
+    if (TakesInt8(expert.w_down)) {
+      kernels.quantize_row(gate, n,
+                           act_q8.data() + (first + r) * blocks * kActivationBlock + begin,
+                           act_scales.data() + (first + r) * blocks + begin / kActivationBlock);
+    } else {
+      std::copy(gate, gate + n, act_f32.data() + (first + r) * config.ffn_dim + begin);
+    }
+  }
+}
+
+// y[r][begin..end) = W_down act[r] for the rows r of expert e.
+void LocalExperts::Impl::DownChunk(const ExpertWeights& expert, const ExpertAssignment& assignment,
+                                   int e, int64_t begin, int64_t end) {
+  const int64_t first = assignment.row_begin[e];
+  RowsView act{.n_rows = assignment.row_begin[e + 1] - first, .cols = config.ffn_dim};
+  if (TakesInt8(expert.w_down)) {
+    act.scale_stride = ActivationBlocks(config.ffn_dim);
+    act.q8_stride = act.scale_stride * kActivationBlock;
+    act.q8 = act_q8.data() + first * act.q8_stride;
+    act.scales = act_scales.data() + first * act.scale_stride;
+  } else {
+    act.f32_stride = config.ffn_dim;
+    act.f32 = act_f32.data() + first * config.ffn_dim;
+  }
+  kernels.matmul(expert.w_down.view(), act, begin, end,
+                 y.data() + first * config.hidden_dim + begin, config.hidden_dim);
+}
+
+ExpertOutput LocalExperts::Impl::EncodeOutput(int n_results) {
+  const int64_t hidden = config.hidden_dim;
+  ExpertOutput out{
+      .format = options.format, .n_rows = n_results, .hidden_dim = config.hidden_dim};
+  if (options.format == RowFormat::kF32) {
+    out.f32 = {y.data(), static_cast<size_t>(n_results * hidden)};
+    return out;
+  }
+  y_f16.resize(n_results * hidden);
+  y_scale.resize(n_results);
+  pool->ParallelFor(n_results, 8, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      kernels.encode_f16_row(y.data() + i * hidden, hidden, y_f16.data() + i * hidden,
+                             &y_scale[i]);
+    }
+  });
+  out.f16 = y_f16;
+  out.row_scale = y_scale;
+  return out;
+}
+
+LocalExperts::LocalExperts(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+LocalExperts::~LocalExperts() = default;
+
+absl::StatusOr<std::unique_ptr<LocalExperts>> LocalExperts::Load(
+    const ModelConfig& config, const WeightSource& source, const ExpertSlice& slice,
+    const KernelTable& kernels, ThreadPool* pool, Options options) {
+  const Family* family = FindFamily(config.architecture);
+  SHOAL_CHECK(family != nullptr);  // ReadModelConfig refuses others.
+  auto impl = std::make_unique<Impl>(config, kernels, pool, options);
+  impl->chunk_scratch.resize(pool->n_threads());
+  impl->row_scratch.resize(config.hidden_dim);
+  impl->experts.resize(config.n_layers);
+  for (auto& layer : impl->experts) layer.resize(config.n_experts);
+
+  MatrixLoader loader(source, kernels, pool->n_threads());
+  std::mutex mu;
+  absl::Status status;
+  pool->ParallelFor(
+      int64_t{config.n_layers} * config.n_experts, 1,
+      [&](int64_t begin, int64_t end, int thread_idx) {
+        for (int64_t i = begin; i < end; ++i) {
+          const int layer = static_cast<int>(i / config.n_experts);
+          const int expert = static_cast<int>(i % config.n_experts);
+          if (!slice.Contains(expert)) continue;
+          ExpertWeights& weights = impl->experts[layer][expert];
+          for (const auto& [role, matrix] :
+               {std::pair{TensorRole::kFfnGateExps, &weights.w_gate},
+                std::pair{TensorRole::kFfnUpExps, &weights.w_up},
+                std::pair{TensorRole::kFfnDownExps, &weights.w_down}}) {
+            absl::StatusOr<PackedMatrix> loaded =
+                loader.LoadExpert(TensorName(*family, role, layer), expert, thread_idx);
+            if (loaded.ok()) {
+              *matrix = *std::move(loaded);
+              continue;
+            }
+            std::lock_guard<std::mutex> lock(mu);
+            status.Update(loaded.status());
+          }
+        }
+      });
+  SHOAL_RETURN_IF_ERROR(status);
+  for (const auto& layer : impl->experts) {
+    for (const ExpertWeights& e : layer) {
+      impl->resident_bytes += e.w_gate.n_bytes() + e.w_up.n_bytes() + e.w_down.n_bytes();
+    }
+  }
+  return std::unique_ptr<LocalExperts>(new LocalExperts(std::move(impl)));
+}
+
+absl::StatusOr<ExpertOutput> LocalExperts::Compute(int layer, const ExpertInput& input,
+                                                   const ExpertAssignment& assignment) {
+  Impl& m = *impl_;
+  const int n_experts = static_cast<int>(assignment.expert_ids.size());
+  for (const int32_t id : assignment.expert_ids) {
+    if (!Resident(layer, id)) {
+      return absl::NotFoundError(
+          absl::StrCat("expert ", id, " of layer ", layer, " is not resident here"));
+    }
+  }
+  const int n_results = assignment.n_results();
+  const int64_t blocks = ActivationBlocks(m.config.ffn_dim);
+  m.act_f32.resize(int64_t{n_results} * m.config.ffn_dim);
+  m.act_q8.resize(n_results * blocks * kActivationBlock);
+  m.act_scales.resize(n_results * blocks);
+  m.y.resize(int64_t{n_results} * m.config.hidden_dim);
+
+  const RowsView x = ViewOf(input);
+  RowsView x_int8 = x;
+  if (input.format == RowFormat::kF32 && !m.options.activations_f32) {
+    x_int8 = ViewOf(m.requantized.Encode(
+        m.kernels, RowFormat::kQuantized,
+        MatView<const float>(input.f32.data(), input.n_rows, input.hidden_dim)));
+  }
+  const auto for_chunks = [&](int64_t n, auto body) {
+    const int64_t n_chunks = (n + kFfnChunk - 1) / kFfnChunk;
+    m.pool->ParallelFor(n_experts * n_chunks, 1, [&](int64_t task, int64_t, int thread_idx) {
+      const int e = static_cast<int>(task / n_chunks);
+      const int64_t begin = task % n_chunks * kFfnChunk;
+      body(m.experts[layer][assignment.expert_ids[e]], e, begin, std::min(begin + kFfnChunk, n),
+           thread_idx);
+    });
+  };
+  for_chunks(m.config.ffn_dim, [&](const ExpertWeights& expert, int e, int64_t begin, int64_t end,
+                                   int thread_idx) {
+    m.GateUpChunk(expert, x, x_int8, assignment, e, begin, end, &m.chunk_scratch[thread_idx]);
+  });
+  for_chunks(m.config.hidden_dim,
+             [&](const ExpertWeights& expert, int e, int64_t begin, int64_t end, int) {
+               m.DownChunk(expert, assignment, e, begin, end);
+             });
+  m.rows_computed += n_results;
+  return m.EncodeOutput(n_results);
+}
+
+ExpertCall LocalExperts::Start(int layer, MatView<const float> x, const Routing& routing,
+                               const StepContext& /*step*/) {
+  Impl& m = *impl_;
+  m.routing = routing;
+  AssignRows(routing, m.config.n_experts, &m.assignment, &m.result_of);
+  m.output = Compute(layer, m.encode_buffers.Encode(m.kernels, m.options.format, x),
+                     m.assignment);
+  return ExpertCall(m.next_call_id++);
+}
+
+RowStatuses LocalExperts::Finish(ExpertCall /*call*/, MatView<float> out) {
+  Impl& m = *impl_;
+  RowStatuses statuses;
+  for (int t = 0; t < m.routing.n_tokens; ++t) {
+    if (!m.output.ok()) {
+      statuses.Fail(t, m.output.status());
+      continue;
+    }
+    for (int k = 0; k < m.routing.top_k; ++k) {
+      const int64_t i = int64_t{t} * m.routing.top_k + k;
+      AddWeightedRow(m.kernels, *m.output, m.result_of[i], m.routing.topk_weights[i],
+                     m.row_scratch.data(), out.row(t));
+    }
+  }
+  return statuses;
+}
+
+bool LocalExperts::Resident(int layer, int expert) const {
+  return layer >= 0 && layer < impl_->config.n_layers && expert >= 0 &&
+         expert < impl_->config.n_experts && !impl_->experts[layer][expert].w_gate.empty();
+}
+size_t LocalExperts::resident_bytes() const { return impl_->resident_bytes; }
+uint64_t LocalExperts::rows_computed() const { return impl_->rows_computed; }
+RowFormat LocalExperts::format() const { return impl_->options.format; }
+
+absl::StatusOr<RowFormat> RowFormatOf(const ModelConfig& config, const WeightSource& source) {
+  const Family* family = FindFamily(config.architecture);
+  SHOAL_CHECK(family != nullptr);
+  for (int layer = 0; layer < config.n_layers; ++layer) {
+    for (const TensorRole role :
+         {TensorRole::kFfnGateExps, TensorRole::kFfnUpExps, TensorRole::kFfnDownExps}) {
+      const std::string name = TensorName(*family, role, layer);
+      const TensorInfo* tensor = source.Find(name);
+      if (tensor == nullptr) return absl::NotFoundError(absl::StrCat("no tensor ", name));
+      if (!Traits(tensor->dtype).quantized) return RowFormat::kF32;
+    }
+  }
+  return RowFormat::kQuantized;
+}
+
+}  // namespace shoal

@@ -1,0 +1,69 @@
+#include "engine/matrix_loader.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+
+namespace shoal {
+namespace {
+
+constexpr int64_t kPieceBytes = int64_t{2} << 20;  // Read at a time; fits the second-level cache.
+
+}  // namespace
+
+absl::StatusOr<const TensorInfo*> MatrixLoader::Find(const std::string& name) const {
+  const TensorInfo* tensor = source_.Find(name);
+  if (tensor == nullptr) return absl::NotFoundError(absl::StrCat("no tensor ", name));
+  return tensor;
+}
+
+absl::StatusOr<PackedMatrix> MatrixLoader::LoadMatrix(const std::string& name, int thread_idx) {
+  SHOAL_ASSIGN_OR_RETURN(const TensorInfo* tensor, Find(name));
+  if (tensor->shape.size() != 2) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, ": has ", tensor->shape.size(), " dimensions, must have 2"));
+  }
+  return Load(*tensor, 0, tensor->shape[0], tensor->shape[1], &scratch_[thread_idx]);
+}
+
+absl::StatusOr<PackedMatrix> MatrixLoader::LoadExpert(const std::string& name, int expert,
+                                                      int thread_idx) {
+  SHOAL_ASSIGN_OR_RETURN(const TensorInfo* tensor, Find(name));
+  if (tensor->shape.size() != 3 || expert >= tensor->shape[0]) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ": has no expert ", expert));
+  }
+  const int64_t rows = tensor->shape[1];
+  const int64_t cols = tensor->shape[2];
+  return Load(*tensor, expert * rows * RowBytes(tensor->dtype, cols), rows, cols,
+              &scratch_[thread_idx]);
+}
+
+absl::StatusOr<std::vector<float>> MatrixLoader::LoadVector(const std::string& name) {
+  SHOAL_ASSIGN_OR_RETURN(const TensorInfo* tensor, Find(name));
+  if (tensor->dtype != DType::kF32 || tensor->shape.size() != 1) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ": must be a vector of F32"));
+  }
+  std::vector<float> values(tensor->shape[0]);
+  SHOAL_RETURN_IF_ERROR(source_.Read(*tensor, 0, std::as_writable_bytes(std::span(values))));
+  return values;
+}
+
+absl::StatusOr<PackedMatrix> MatrixLoader::Load(const TensorInfo& tensor, uint64_t offset,
+                                                int64_t rows, int64_t cols,
+                                                std::vector<std::byte>* scratch) {
+  PackedMatrix matrix(kernels_, tensor.dtype, rows, cols);
+  const int64_t row_bytes = RowBytes(tensor.dtype, cols);
+  const int64_t rows_per_piece =
+      std::max<int64_t>(kPieceBytes / row_bytes / kPackRows, 1) * kPackRows;
+  scratch->resize(std::min(rows, rows_per_piece) * row_bytes);
+  for (int64_t row = 0; row < rows; row += rows_per_piece) {
+    const int64_t n_rows = std::min(rows_per_piece, rows - row);
+    const std::span<std::byte> piece(scratch->data(), n_rows * row_bytes);
+    SHOAL_RETURN_IF_ERROR(source_.Read(tensor, offset + row * row_bytes, piece));
+    matrix.PackRows(row, n_rows, piece.data());
+  }
+  return matrix;
+}
+
+}  // namespace shoal

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kernels/packed_matrix.h"
+#include "model/weight_source.h"
+
+namespace shoal {
+
+// Reads matrices from a source into the order that a kernel table reads, a few MiB at a time, so
+// that memory never holds a matrix twice. Thread-safe for distinct thread_idx.
+class MatrixLoader {
+ public:
+  // Both outlive this.
+  MatrixLoader(const WeightSource& source, const KernelTable& kernels, int n_threads)
+      : source_(source), kernels_(kernels), scratch_(n_threads) {}
+
+  // A whole matrix [rows, cols].
+  absl::StatusOr<PackedMatrix> LoadMatrix(const std::string& name, int thread_idx);
+  // Matrix `expert` of a stack [n_experts, rows, cols].
+  absl::StatusOr<PackedMatrix> LoadExpert(const std::string& name, int expert, int thread_idx);
+  // A vector [n] of F32.
+  absl::StatusOr<std::vector<float>> LoadVector(const std::string& name);
+
+ private:
+  absl::StatusOr<const TensorInfo*> Find(const std::string& name) const;
+  absl::StatusOr<PackedMatrix> Load(const TensorInfo& tensor, uint64_t offset, int64_t rows,
+                                    int64_t cols, std::vector<std::byte>* scratch);
+
+  const WeightSource& source_;
+  const KernelTable& kernels_;
+  std::vector<std::vector<std::byte>> scratch_;
+};
+
+}  // namespace shoal

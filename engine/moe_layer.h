@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstddef>
+
+#include "absl/status/statusor.h"
+#include "engine/activations.h"
+#include "engine/engine_context.h"
+#include "engine/matrix_loader.h"
+#include "model/families/family.h"
+
+namespace shoal {
+
+class StepObserver;
+
+// The mixture-of-experts block (Shazeer et al. 2017, arXiv:1701.06538): scores, choice, experts.
+class MoeLayer {
+ public:
+  static absl::StatusOr<MoeLayer> Load(const EngineContext& context, const Family& family,
+                                       int layer, MatrixLoader* loader);
+
+  // a->normed to a->block_out; rows whose experts could not be reached fail one by one.
+  RowStatuses Forward(const EngineContext& context, const StepContext& step,
+                      StepObserver* observer, Activations* a) const;
+
+  size_t n_bytes() const { return w_router_.n_bytes(); }
+
+ private:
+  MoeLayer() = default;
+
+  int layer_ = 0;
+  PackedMatrix w_router_;  // [n_experts, hidden_dim]
+};
+
+}  // namespace shoal

@@ -1,0 +1,62 @@
+#include "engine/product.h"
+
+#include <algorithm>
+
+namespace shoal {
+namespace {
+
+constexpr int64_t kOutputChunk = 64;  // Outputs of one task: whole groups of packed rows.
+static_assert(kOutputChunk % kPackRows == 0);
+
+int64_t Chunks(const PackedMatrix& w) {
+  return (w.rows() + kOutputChunk - 1) / kOutputChunk;
+}
+
+int64_t Blocks(int64_t cols) { return (cols + kActivationBlock - 1) / kActivationBlock; }
+
+}  // namespace
+
+ProductInput::ProductInput(int max_rows, int64_t max_cols)
+    : q8_(max_rows, Blocks(max_cols) * kActivationBlock), scales_(max_rows, Blocks(max_cols)) {}
+
+void ProductInput::Set(const KernelTable& kernels, ThreadPool* pool, MatView<const float> x,
+                       bool round) {
+  x_ = x;
+  rounded_ = round;
+  if (!round) return;
+  pool->ParallelFor(x.rows, 4, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      kernels.quantize_row(x.row(t), x.cols, q8_.row(t), scales_.row(t));
+    }
+  });
+}
+
+RowsView ProductInput::RowsFor(const PackedMatrix& w) const {
+  RowsView rows{.n_rows = x_.rows, .cols = x_.cols};
+  if (rounded_ && Traits(w.dtype()).quantized) {
+    rows.q8 = q8_.data();
+    rows.q8_stride = q8_.cols();
+    rows.scales = scales_.data();
+    rows.scale_stride = scales_.cols();
+  } else {
+    rows.f32 = x_.data;
+    rows.f32_stride = x_.stride;
+  }
+  return rows;
+}
+
+void MatMul(const KernelTable& kernels, ThreadPool* pool, const ProductInput& input,
+            std::initializer_list<Product> products) {
+  int64_t n_chunks = 0;
+  for (const Product& product : products) n_chunks += Chunks(*product.w);
+  pool->ParallelFor(n_chunks, 1, [&](int64_t chunk, int64_t, int) {
+    const Product* product = products.begin();
+    while (chunk >= Chunks(*product->w)) chunk -= Chunks(*product++->w);
+    const int64_t begin = chunk * kOutputChunk;
+    const int64_t end = std::min(begin + kOutputChunk, product->w->rows());
+    kernels.matmul(product->w->view(), input.RowsFor(*product->w), begin, end,
+                   product->y.data + begin, product->y.stride);
+  });
+}
+
+}  // namespace shoal

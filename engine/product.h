@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "kernels/packed_matrix.h"
+#include "model/mat.h"
+
+namespace shoal {
+
+// Rows that several matrices multiply: rounded to int8 blocks once, if any of them is quantized.
+class ProductInput {
+ public:
+  // `max_cols` is the widest row that Set will see.
+  ProductInput(int max_rows, int64_t max_cols);
+
+  // x: [n_tokens, cols] f32; borrowed until the next Set. `round`: whether int8 blocks are needed.
+  void Set(const KernelTable& kernels, ThreadPool* pool, MatView<const float> x, bool round);
+
+  // The rows as products with `w` read them.
+  RowsView RowsFor(const PackedMatrix& w) const;
+
+ private:
+  MatView<const float> x_;
+  bool rounded_ = false;
+  Mat<int8_t> q8_;
+  Mat<float> scales_;
+};
+
+// One product of a group: y[t] = w x[t]; y: [n_tokens, w rows] f32.
+struct Product {
+  const PackedMatrix* w;
+  MatView<float> y;
+};
+
+// Computes all products over the same input at once, split over the pool by outputs.
+void MatMul(const KernelTable& kernels, ThreadPool* pool, const ProductInput& input,
+            std::initializer_list<Product> products);
+
+}  // namespace shoal

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/kernel_table.h"
+#include "model/mat.h"
+
+namespace shoal {
+
+// Chooses top_k experts of each row (Shazeer et al. 2017, arXiv:1701.06538): softmax over all
+// experts, the top_k most probable, ties to the lower id; with `renormalize` their probabilities
+// are divided by their sum, added in ascending id.
+// router_logits: [n_tokens, n_experts] f32, replaced by the softmax.
+// topk_ids, topk_weights: [n_tokens, top_k], ascending id within a row.
+void SelectTopK(const KernelTable& kernels, MatView<float> router_logits, int top_k,
+                bool renormalize, int32_t* topk_ids, float* topk_weights);
+
+}  // namespace shoal
