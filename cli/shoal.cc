@@ -55,9 +55,7 @@ void BindSources(CLI::App* command) {
   }
 }
 
-void AddCommands(CLI::App& app, int* exit_code) {
-  AddVersionCommand(app, exit_code);
-}
+void AddCommands(CLI::App& app, int* exit_code) { AddVersionCommand(app, exit_code); }
 
 int Main(int argc, char** argv) {
   CLI::App app("Shoal serves a mixture-of-experts language model from several small machines.",
@@ -75,7 +73,8 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ConfigError& error) {
-    std::fprintf(stderr, "shoal: --config: %s; `shoal COMMAND --help` lists what [COMMAND] may hold\n",
+    std::fprintf(stderr,
+                 "shoal: --config: %s; `shoal COMMAND --help` lists what [COMMAND] may hold\n",
                  error.what());
     return kBadUsage;
   } catch (const CLI::ParseError& error) {

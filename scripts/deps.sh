@@ -1,0 +1,133 @@
+#!/usr/bin/env bash
+# Installs what Shoal needs, and nothing else in this repository installs anything.
+#
+#   scripts/deps.sh [build|test|ci]      each group includes the ones before it; default: test
+#
+# Asks dpkg first, so that a second run installs nothing and needs no network. Runs apt-get as root
+# or through sudo. Checked on Debian 12; written for Ubuntu 24.04 and unchecked there.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# group, package, reason. docs/decisions/0001-dependencies.md says why these and not others.
+packages() {
+  cat <<'TABLE'
+build g++                    the compiler; gcc 12 or later
+build cmake                  configures the build
+build ninja-build            runs the build
+build ccache                 makes a second build quick
+build mold                   links five times quicker than the default linker
+build git                    tells which commit a binary was built from
+build pkg-config             finds PCRE2 and utf8proc
+build libgrpc++-dev          the wire between router and workers
+build libgrpc-dev            gRPC's core, which the C++ part stands on
+build protobuf-compiler-grpc makes service classes from proto/*.proto
+build libprotobuf-dev        messages on the wire
+build protobuf-compiler      makes message classes from proto/*.proto
+build libabsl-dev            status, strings, time
+build libboost-dev           Beast and Asio: the HTTP server
+build nlohmann-json3-dev     JSON of the HTTP API and of chat templates
+build libcli11-dev           the command line
+build libspdlog-dev          the log
+build libfmt-dev             spdlog formats with it
+build libpcre2-dev           splits text into words before byte-pair encoding
+build libutf8proc-dev        Unicode normal forms and classes
+build libssl-dev             hashes and signatures; gRPC links it
+build libgtest-dev           unit tests, which the build configures too
+build libgmock-dev           matchers of the unit tests
+build libbenchmark-dev       benchmarks of the kernels
+test  python3                runs the official OpenAI client against a cluster
+test  python3-venv           keeps that client out of the system's Python
+test  ca-certificates        pip fetches over TLS
+test  procps                 tests look for processes left over
+ci    clang-14               a second compiler: thread-safety analysis, fuzzers
+ci    libclang-rt-14-dev     libFuzzer and clang's sanitizers
+ci    llvm-14                names functions in sanitizer reports
+ci    clang-tidy-14          the lint of .clang-tidy
+ci    clang-format-14        the layout of .clang-format
+TABLE
+}
+
+say() { echo "deps: $*" >&2; }
+
+groups_of() {
+  case "$1" in
+    build) echo build ;;
+    test) echo 'build|test' ;;
+    ci) echo 'build|test|ci' ;;
+    *) say "unknown group '$1'; use build, test or ci"; exit 2 ;;
+  esac
+}
+
+describe_system() {
+  local ID=unknown VERSION_ID=''
+  [[ -r /etc/os-release ]] && . /etc/os-release
+  case "$ID $VERSION_ID" in
+    'debian 12') ;;
+    'ubuntu 24.04') say 'Ubuntu 24.04: written for, unchecked' ;;
+    *) say "$ID $VERSION_ID: unchecked; trying Debian 12's package names" ;;
+  esac
+}
+
+as_root() {
+  if ((EUID == 0)); then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    say "need root to run: $*"
+    say 'run it as root, or install sudo, then start this script again'
+    exit 1
+  fi
+}
+
+is_installed() {
+  [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
+}
+
+install_packages() {
+  local group name reason missing=()
+  while read -r group name reason; do
+    [[ $group =~ ^($1)$ ]] || continue
+    is_installed "$name" && continue
+    missing+=("$name")
+    say "$(printf '%-22s  %s' "$name" "$reason")"
+  done < <(packages)
+  if ((${#missing[@]} == 0)); then
+    say 'all packages are there'
+    return
+  fi
+  say "installing the ${#missing[@]} packages above with apt-get"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update >&2
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install \
+    "${missing[@]}" >&2
+}
+
+# The Python side of the tests, in .cache/venv; made again when tests/requirements.txt changes.
+install_venv() {
+  local want
+  want=$(sha256sum <tests/requirements.txt)
+  if [[ -f .cache/venv/.made-from && $(<.cache/venv/.made-from) == "$want" ]]; then
+    say 'the Python environment .cache/venv is there'
+    return
+  fi
+  say 'making the Python environment .cache/venv from tests/requirements.txt with pip'
+  rm -rf .cache/venv
+  /usr/bin/python3 -m venv .cache/venv
+  .cache/venv/bin/pip install --quiet -r tests/requirements.txt >&2
+  echo "$want" >.cache/venv/.made-from
+}
+
+main() {
+  local group=${1:-test} groups
+  groups=$(groups_of "$group")
+  if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+    say 'no apt-get here; install what these packages hold by other means:'
+    packages >&2
+    exit 1
+  fi
+  describe_system
+  install_packages "$groups"
+  if [[ $group != build ]]; then install_venv; fi
+}
+
+main "$@"
