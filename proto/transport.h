@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "proto/frame_buffer.h"
+
+namespace shoal {
+
+// How frames travel between a router and its workers. Behind this stand gRPC (grpc_transport.h) and,
+// for tests and race detectors, queues in one process (in_process_transport.h).
+
+// What a stream is for. A router opens one of each to every worker, so that a long computation
+// never delays an answer about health.
+enum class StreamKind : uint8_t { kRunExperts = 0, kHealth = 1 };
+inline constexpr int kNStreamKinds = 2;
+
+// One end of an open bidirectional stream: frames arrive whole and in order, or the link closes.
+// Unique within its Dialer or Listener; never used again after it closed.
+using LinkId = uint64_t;
+
+// What happened on a dialled link: a frame arrived, or (status not OK) it closed for good.
+struct LinkEvent {
+  LinkId link = 0;
+  absl::Status status;
+  FrameBuffer frame;
+};
+
+// The calling side: opens links and waits for whatever arrives on any of them. Thread-compatible.
+class Dialer {
+ public:
+  virtual ~Dialer() = default;  // Closes its links.
+
+  // Opens a stream to a listener's address. InvalidArgument: an address that this transport
+  // refuses. Unavailable: nobody answered there before the deadline.
+  virtual absl::StatusOr<LinkId> Connect(const std::string& address, StreamKind kind,
+                                         absl::Time deadline) = 0;
+
+  // Hands a frame to a link without waiting. Unavailable, and why, when the link has closed.
+  virtual absl::Status Send(LinkId link, FrameBuffer frame) = 0;
+
+  // The next event of any link; nothing when the deadline passes first. A link's closing is
+  // reported once, after the frames that came before it.
+  virtual std::optional<LinkEvent> Next(absl::Time deadline) = 0;
+};
+
+// The answering side. One thread per stream kind polls and sends.
+class Listener {
+ public:
+  using FrameHandler = absl::FunctionRef<void(LinkId from, FrameBuffer frame)>;
+  virtual ~Listener() = default;  // Closes its links. No Poll may be running.
+
+  // Where dialers reach it, with the port that was really taken.
+  virtual const std::string& address() const = 0;
+
+  // Hands over frames that arrived on streams of that kind; when there is none, waits for one until
+  // the deadline. May return early.
+  virtual void Poll(StreamKind kind, absl::Time deadline, FrameHandler handler) = 0;
+
+  // Hands a frame to a link of that kind without waiting. Unavailable when the link has closed.
+  virtual absl::Status Send(StreamKind kind, LinkId link, FrameBuffer frame) = 0;
+
+  // Makes the Poll of that kind that is waiting, or the next one, return. Any thread.
+  virtual void Wake(StreamKind kind) = 0;
+};
+
+}  // namespace shoal
