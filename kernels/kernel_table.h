@@ -67,8 +67,8 @@ struct KernelTable {
 
   // packed_matrix.h
   int64_t (*packed_bytes)(DType dtype, int64_t rows, int64_t cols);
-  // Packs source rows [first_row, first_row + n_rows); first_row is a multiple of kPackRows, and
-  // n_rows too unless it ends the matrix.
+  // Packs rows [first_row, first_row + n_rows), of which src is the first, in file order; first_row
+  // is a multiple of kPackRows, and n_rows too unless it ends the matrix.
   void (*pack_rows)(DType dtype, int64_t rows, int64_t cols, int64_t first_row, int64_t n_rows,
                     const std::byte* src, std::byte* packed);
   void (*unpack_row)(const PackedView& w, int64_t row, float* out);  // Dequantized, [cols].

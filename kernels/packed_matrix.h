@@ -19,8 +19,9 @@ class PackedMatrix {
         cols_(cols),
         buffer_(static_cast<size_t>(kernels.packed_bytes(dtype, rows, cols))) {}
 
-  // Packs rows [first_row, first_row + n_rows) from file order; first_row is a multiple of
-  // kPackRows. Different row groups may be packed by different threads.
+  // Packs rows [first_row, first_row + n_rows), of which src is the first, in file order; first_row
+  // is a multiple of kPackRows, and n_rows too unless it ends the matrix. Different row groups may
+  // be packed by different threads.
   void PackRows(int64_t first_row, int64_t n_rows, const std::byte* src) {
     kernels_->pack_rows(dtype_, rows_, cols_, first_row, n_rows, src, buffer_.data());
   }

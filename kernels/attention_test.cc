@@ -1,0 +1,122 @@
+#include "kernels/attention.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/kernels_testing.h"
+
+namespace shoal {
+namespace {
+
+// Keys and values of one kv head in tiles, and queries at several positions.
+struct AttendCase {
+  AttendCase(int head_dim_, std::vector<int64_t> n_keys_, KvType type_, float magnitude = 1.0F)
+      : head_dim(head_dim_), n_keys(std::move(n_keys_)), type(type_) {
+    const int64_t longest = *std::max_element(n_keys.begin(), n_keys.end());
+    const int64_t n_tiles = (longest + kKeyTile - 1) / kKeyTile;
+    k = RandomFloats(n_tiles * kKeyTile * head_dim, 31);
+    v = RandomFloats(n_tiles * kKeyTile * head_dim, 32);
+    q = RandomFloats(static_cast<int64_t>(n_keys.size()) * head_dim, 33);
+    for (float& x : q) x *= magnitude;
+    if (type == KvType::kF16) {
+      for (std::vector<float>* rows : {&k, &v}) {
+        for (float& x : *rows) x = F32FromF16(F16FromF32(x));
+      }
+    }
+    for (const float x : k) k16.push_back(F16FromF32(x));
+    for (const float x : v) v16.push_back(F16FromF32(x));
+    for (int64_t j = 0; j < n_tiles; ++j) {
+      const int64_t offset = j * kKeyTile * head_dim;
+      const bool f16 = type == KvType::kF16;
+      k_tiles.push_back(f16 ? static_cast<const void*>(k16.data() + offset) : k.data() + offset);
+      v_tiles.push_back(f16 ? static_cast<const void*>(v16.data() + offset) : v.data() + offset);
+    }
+  }
+
+  float scale() const { return 1.0F / std::sqrt(static_cast<float>(head_dim)); }
+
+  // Outputs [n_queries, head_dim]; queries in calls of `n_per_call`.
+  std::vector<float> Run(const KernelTable& kernels, size_t n_per_call) const {
+    std::vector<float> out(q.size());
+    std::vector<float> scratch(static_cast<size_t>(AttendScratchFloats(head_dim)));
+    for (size_t begin = 0; begin < n_keys.size(); begin += n_per_call) {
+      const size_t n = std::min(n_per_call, n_keys.size() - begin);
+      std::vector<const float*> q_rows;
+      std::vector<float*> out_rows;
+      for (size_t i = begin; i < begin + n; ++i) {
+        q_rows.push_back(q.data() + i * static_cast<size_t>(head_dim));
+        out_rows.push_back(out.data() + i * static_cast<size_t>(head_dim));
+      }
+      kernels.attend({.head_dim = head_dim,
+                      .scale = scale(),
+                      .n_queries = static_cast<int>(n),
+                      .q = q_rows.data(),
+                      .out = out_rows.data(),
+                      .n_keys = n_keys.data() + begin,
+                      .kv_type = type,
+                      .k_tiles = k_tiles.data(),
+                      .v_tiles = v_tiles.data(),
+                      .scratch = scratch.data()});
+    }
+    return out;
+  }
+
+  int head_dim;
+  std::vector<int64_t> n_keys;
+  KvType type;
+  std::vector<float> k, v, q;
+  std::vector<uint16_t> k16, v16;
+  std::vector<const void*> k_tiles, v_tiles;
+};
+
+std::vector<double> ExactAttention(const AttendCase& c, size_t query) {
+  const size_t dim = static_cast<size_t>(c.head_dim);
+  const size_t n = static_cast<size_t>(c.n_keys[query]);
+  std::vector<double> scores(n);
+  double max = -1e300;
+  for (size_t key = 0; key < n; ++key) {
+    for (size_t d = 0; d < dim; ++d) {
+      scores[key] += static_cast<double>(c.q[query * dim + d]) * c.k[key * dim + d];
+    }
+    scores[key] *= c.scale();
+    max = std::max(max, scores[key]);
+  }
+  double sum = 0.0;
+  std::vector<double> out(dim);
+  for (size_t key = 0; key < n; ++key) {
+    const double p = std::exp(scores[key] - max);
+    sum += p;
+    for (size_t d = 0; d < dim; ++d) out[d] += p * c.v[key * dim + d];
+  }
+  for (double& x : out) x /= sum;
+  return out;
+}
+
+TEST(AttentionTest, MatchesDouble) {
+  for (const KvType type : {KvType::kF32, KvType::kF16}) {
+    const AttendCase c(64, {1, 63, 64, 65, 128, 200}, type);
+    for (const KernelTable* kernels : AvailableKernels()) {
+      const std::vector<float> got = c.Run(*kernels, 6);
+      for (size_t query = 0; query < c.n_keys.size(); ++query) {
+        const std::vector<double> exact = ExactAttention(c, query);
+        for (size_t d = 0; d < 64; ++d) {
+          ASSERT_NEAR(got[query * 64 + d], exact[d], 2e-5)
+              << IsaName(kernels->isa) << " query " << query << " element " << d;
+        }
+      }
+    }
+  }
+}
+
+TEST(AttentionTest, OneKeyGivesItsValue) {
+  const AttendCase c(48, {1}, KvType::kF32);
+  for (const KernelTable* kernels : AvailableKernels()) {
+    const std::vector<float> got = c.Run(*kernels, 1);
+    for (size_t d = 0; d < 48; ++d) EXPECT_EQ(got[d], c.v[d]);
+  }
+}
+
+}  // namespace
+}  // namespace shoal

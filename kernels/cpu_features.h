@@ -1,0 +1,11 @@
+#pragma once
+
+#include "kernels/kernel_table.h"
+
+namespace shoal {
+
+// Whether this machine and its operating system can run the kernels of `isa`:
+// kAvx2 is AVX2, FMA and F16C; kAvx512 is those and AVX-512 F, BW, DQ, VL and VNNI.
+bool CpuSupports(Isa isa);
+
+}  // namespace shoal

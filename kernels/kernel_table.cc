@@ -1,0 +1,72 @@
+#include "kernels/kernel_table.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "kernels/attention.h"
+#include "kernels/elementwise.h"
+#include "kernels/matmul.h"
+#include "kernels/quantize.h"
+
+namespace shoal {
+namespace {
+
+constexpr KernelTable kScalarKernels = {
+    .isa = Isa::kScalar,
+    .quantize_row = scalar::QuantizeRow,
+    .encode_f16_row = scalar::EncodeF16Row,
+    .decode_f16_row = scalar::DecodeF16Row,
+    .store_kv = scalar::StoreKv,
+    .packed_bytes = scalar::PackedBytes,
+    .pack_rows = scalar::PackRows,
+    .unpack_row = scalar::UnpackRow,
+    .matmul = scalar::Matmul,
+    .attend = scalar::Attend,
+    .rms_norm = scalar::RmsNorm,
+    .softmax = scalar::Softmax,
+    .silu_mul = scalar::SiluMul,
+    .axpy = scalar::Axpy,
+    .add = scalar::Add,
+    .rope_half = scalar::RopeHalf,
+    .rope_adjacent = scalar::RopeAdjacent,
+};
+
+const KernelTable* SelectKernels() {
+  const std::vector<const KernelTable*> available = AvailableKernels();
+  const char* wanted = std::getenv("SHOAL_ISA");
+  if (wanted == nullptr || *wanted == '\0') return available.back();
+  std::string names;
+  for (const KernelTable* kernels : available) {
+    if (IsaName(kernels->isa) == wanted) return kernels;
+    names += (names.empty() ? "" : ", ") + std::string(IsaName(kernels->isa));
+  }
+  std::fprintf(stderr,
+               "shoal: SHOAL_ISA=%s is not an instruction set that this machine runs; it runs: %s. "
+               "Unset it to take the last one.\n",
+               wanted, names.c_str());
+  std::exit(2);
+}
+
+}  // namespace
+
+std::string_view IsaName(Isa isa) {
+  switch (isa) {
+    case Isa::kScalar:
+      return "scalar";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
+  }
+  return "?";
+}
+
+std::vector<const KernelTable*> AvailableKernels() { return {&kScalarKernels}; }
+
+const KernelTable& SelectedKernels() {
+  static const KernelTable* const kSelected = SelectKernels();
+  return *kSelected;
+}
+
+}  // namespace shoal

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/kernel_table.h"
+
+// Weights in a kernel's order and the products with them. Contract of Matmul (docs/arithmetic.md
+// section 5): y[i * y_stride + n] = W[n] . x[i] for every row i of x and n in [row_begin, row_end);
+// nothing else of y is written. row_begin is a multiple of kPackRows. W: [rows, cols].
+//
+// q8 rows with quantized weights; cols is a multiple of the weight type's block. For each block of
+// 32, ascending, with integer sums S over all 32, S0 and S1 over its halves, B of the activations
+// alone, and dx the activations' scale:
+//   Q8_0, Q4_0   acc = fma(d * dx, float(S), acc)
+//   Q4_K         acc = fma((d * sc) * dx, float(S), acc), then fma(-(dmin * m) * dx, float(B), acc)
+//   Q6_K         acc = fma((d * sc0) * dx, float(S0), acc), then fma((d * sc1) * dx, float(S1), acc)
+// Elements of q8 rows are in [-127, 127], as QuantizeRow makes them; weights may hold -128.
+//
+// f32 rows with any weights: weights as f32 (quantized ones dequantized, each rounded once), 16
+// lanes, element i to lane i mod 16, ascending, fma; a short last group is filled up with zeros;
+// lanes added as ((l, l + 8), (l, l + 4), (l, l + 2), (0, 1)).
+namespace shoal {
+
+namespace scalar {  // File order, rows one after another.
+int64_t PackedBytes(DType dtype, int64_t rows, int64_t cols);
+void PackRows(DType dtype, int64_t rows, int64_t cols, int64_t first_row, int64_t n_rows,
+              const std::byte* src, std::byte* packed);
+void UnpackRow(const PackedView& w, int64_t row, float* out);
+void Matmul(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end, float* y,
+            int64_t y_stride);
+}  // namespace scalar
+
+}  // namespace shoal

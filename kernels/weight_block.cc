@@ -1,0 +1,104 @@
+#include "kernels/weight_block.h"
+
+#include "base/check.h"
+#include "kernels/scalar_math.h"
+
+namespace shoal {
+namespace {
+
+// A file's blocks are packed: reads them at any alignment.
+template <typename Block>
+Block Load(const std::byte* row, int64_t index) {
+  Block block;
+  __builtin_memcpy(&block, row + index * static_cast<int64_t>(sizeof(Block)), sizeof(Block));
+  return block;
+}
+
+void ReadNibbles(const uint8_t* bytes, int shift, int offset, int n, int8_t* out) {
+  for (int i = 0; i < n; ++i) out[i] = static_cast<int8_t>(((bytes[i] >> shift) & 0xF) - offset);
+}
+
+void SetScale(WeightBlock* out, float scale) { out->scale[0] = out->scale[1] = scale; }
+
+WeightBlock ReadQ8_0(const BlockQ8_0& block) {
+  WeightBlock out{};
+  __builtin_memcpy(out.q, block.q, sizeof(out.q));
+  SetScale(&out, F32FromF16(block.d));
+  return out;
+}
+
+WeightBlock ReadQ4_0(const BlockQ4_0& block) {
+  WeightBlock out{};
+  ReadNibbles(block.q, 0, 8, 16, out.q);
+  ReadNibbles(block.q, 4, 8, 16, out.q + 16);
+  SetScale(&out, F32FromF16(block.d));
+  return out;
+}
+
+WeightBlock ReadQ4_K(const BlockQ4_K& block, int sub) {
+  uint8_t scales[8];
+  uint8_t mins[8];
+  UnpackQ4KScales(block.scales, scales, mins);
+  WeightBlock out{};
+  ReadNibbles(block.q + 32 * (sub / 2), 4 * (sub % 2), 0, 32, out.q);
+  SetScale(&out, F32FromF16(block.d) * static_cast<float>(scales[sub]));
+  out.min = F32FromF16(block.dmin) * static_cast<float>(mins[sub]);
+  return out;
+}
+
+// A half of 128 values has four runs of 32: runs 0 and 1 in low nibbles, 2 and 3 in high ones; run
+// r's upper bits are bits 2r and 2r + 1 of qh.
+WeightBlock ReadQ6_K(const BlockQ6_K& block, int sub) {
+  const int half = sub / 4;
+  const int run = sub % 4;
+  const uint8_t* ql = block.ql + 64 * half + 32 * (run % 2);
+  const uint8_t* qh = block.qh + 32 * half;
+  WeightBlock out{};
+  for (int i = 0; i < 32; ++i) {
+    const int low = (ql[i] >> (4 * (run / 2))) & 0xF;
+    const int high = (qh[i] >> (2 * run)) & 0x3;
+    out.q[i] = static_cast<int8_t>((low | high << 4) - 32);
+  }
+  const float d = F32FromF16(block.d);
+  for (int i = 0; i < 2; ++i) out.scale[i] = d * static_cast<float>(block.scales[2 * sub + i]);
+  return out;
+}
+
+}  // namespace
+
+void UnpackQ4KScales(const uint8_t packed[12], uint8_t scales[8], uint8_t mins[8]) {
+  for (int i = 0; i < 4; ++i) {
+    scales[i] = packed[i] & 63;
+    mins[i] = packed[i + 4] & 63;
+    scales[i + 4] = static_cast<uint8_t>((packed[i + 8] & 0xF) | (packed[i] >> 6) << 4);
+    mins[i + 4] = static_cast<uint8_t>((packed[i + 8] >> 4) | (packed[i + 4] >> 6) << 4);
+  }
+}
+
+WeightBlock ReadWeightBlock(DType dtype, const std::byte* row, int64_t block) {
+  const int sub = static_cast<int>(block % 8);
+  switch (dtype) {
+    case DType::kQ8_0:
+      return ReadQ8_0(Load<BlockQ8_0>(row, block));
+    case DType::kQ4_0:
+      return ReadQ4_0(Load<BlockQ4_0>(row, block));
+    case DType::kQ4_K:
+      return ReadQ4_K(Load<BlockQ4_K>(row, block / 8), sub);
+    case DType::kQ6_K:
+      return ReadQ6_K(Load<BlockQ6_K>(row, block / 8), sub);
+    case DType::kF32:
+    case DType::kF16:
+    case DType::kBF16:
+      break;
+  }
+  SHOAL_CHECK(Traits(dtype).quantized);
+  return {};
+}
+
+void DequantizeBlock(const WeightBlock& block, float* out) {
+  for (int i = 0; i < 32; ++i) {
+    out[i] = block.scale[i / 16] * static_cast<float>(block.q[i]) - block.min;
+  }
+}
+
+}  // namespace shoal
