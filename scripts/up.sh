@@ -83,7 +83,7 @@ up: starting three workers and a router on http://127.0.0.1:8080; Ctrl-C stops a
   build/shoal chat
   curl http://127.0.0.1:8080/v1/models
   curl http://127.0.0.1:8080/v1/chat/completions -H 'content-type: application/json' \
-    -d '{"model": "tales-moe-11m", "messages": [{"role": "user",
+    -d '{"model": "tales-moe", "messages": [{"role": "user",
          "content": "Tell me a story about a fox and a kite."}], "temperature": 0}'
 NEXT
   exec build/shoal up "$model" --workers 3 --listen 127.0.0.1:8080 "$@"
