@@ -25,13 +25,15 @@ class GgufReader final : public WeightSource {
 
   // --- Metadata. NotFound when the key is absent, InvalidArgument when its type is another.
   bool Has(std::string_view key) const;
+  // Elements of an array; ask before the getters below turn one into values.
+  absl::StatusOr<uint64_t> ArrayLength(std::string_view key) const;
   absl::StatusOr<uint64_t> GetUint(std::string_view key) const;  // Any non-negative integer type.
   absl::StatusOr<double> GetFloat(std::string_view key) const;   // FLOAT32 or FLOAT64, finite.
   absl::StatusOr<bool> GetBool(std::string_view key) const;
   absl::StatusOr<std::string> GetString(std::string_view key) const;
   absl::StatusOr<std::vector<std::string>> GetStrings(std::string_view key) const;
   absl::StatusOr<std::vector<int64_t>> GetInts(std::string_view key) const;
-  absl::StatusOr<std::vector<float>> GetFloats(std::string_view key) const;
+  absl::StatusOr<std::vector<float>> GetFloats(std::string_view key) const;  // FLOAT32, finite.
 
   // --- Tensors.
   const TensorInfo* Find(std::string_view name) const override;

@@ -1,0 +1,139 @@
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/limits.h"
+#include "base/quoted.h"
+#include "base/status_macros.h"
+#include "model/import/gguf_model.h"
+
+namespace shoal {
+namespace {
+
+struct SpecialId {
+  std::string_view key;
+  int32_t Vocabulary::*field;
+};
+constexpr SpecialId kSpecialIds[] = {
+    {"tokenizer.ggml.bos_token_id", &Vocabulary::bos_id},
+    {"tokenizer.ggml.eos_token_id", &Vocabulary::eos_id},
+    {"tokenizer.ggml.eot_token_id", &Vocabulary::eot_id},
+    {"tokenizer.ggml.unknown_token_id", &Vocabulary::unk_id},
+    {"tokenizer.ggml.padding_token_id", &Vocabulary::pad_id},
+};
+
+// Reads tokenizer.ggml.* of one file.
+class VocabularyReader {
+ public:
+  explicit VocabularyReader(const GgufReader& file) : file_(file) {}
+
+  absl::StatusOr<Vocabulary> Read() {
+    SHOAL_ASSIGN_OR_RETURN(vocab_.model, file_.GetString("tokenizer.ggml.model"));
+    if (file_.Has("tokenizer.ggml.pre")) {
+      SHOAL_ASSIGN_OR_RETURN(vocab_.pre, file_.GetString("tokenizer.ggml.pre"));
+    }
+    SHOAL_RETURN_IF_ERROR(ReadTokens());
+    SHOAL_RETURN_IF_ERROR(ReadTypes());
+    SHOAL_RETURN_IF_ERROR(CheckScores());
+    SHOAL_RETURN_IF_ERROR(ReadMerges());
+    for (const SpecialId& id : kSpecialIds) SHOAL_RETURN_IF_ERROR(ReadSpecialId(id));
+    if (file_.Has("tokenizer.ggml.add_bos_token")) {
+      SHOAL_ASSIGN_OR_RETURN(vocab_.add_bos, file_.GetBool("tokenizer.ggml.add_bos_token"));
+    }
+    if (vocab_.add_bos && vocab_.bos_id < 0) {
+      return Refuse("tokenizer.ggml.add_bos_token", "is true, but there is no bos_token_id");
+    }
+    return std::move(vocab_);
+  }
+
+ private:
+  absl::Status Refuse(std::string_view key, const std::string& message) const {
+    return absl::InvalidArgumentError(absl::StrCat(file_.path(), ": key ", Quoted(key), " ",
+                                                   message, "; convert the model again"));
+  }
+
+  absl::Status ReadTokens() {
+    constexpr std::string_view kKey = "tokenizer.ggml.tokens";
+    SHOAL_ASSIGN_OR_RETURN(const uint64_t n, file_.ArrayLength(kKey));
+    if (n < 1 || n > kMaxVocab) {
+      return Refuse(kKey, absl::StrCat("has ", n, " elements, not in [1, ", kMaxVocab, "]"));
+    }
+    SHOAL_ASSIGN_OR_RETURN(vocab_.tokens, file_.GetStrings(kKey));
+    return absl::OkStatus();
+  }
+
+  absl::Status OnePerToken(std::string_view key) const {
+    SHOAL_ASSIGN_OR_RETURN(const uint64_t n, file_.ArrayLength(key));
+    if (n == vocab_.tokens.size()) return absl::OkStatus();
+    return Refuse(key, absl::StrCat("has ", n, " elements for ", vocab_.tokens.size(), " tokens"));
+  }
+
+  absl::Status ReadTypes() {
+    constexpr std::string_view kKey = "tokenizer.ggml.token_type";
+    vocab_.types.assign(vocab_.tokens.size(), TokenType::kNormal);
+    if (!file_.Has(kKey)) return absl::OkStatus();
+    SHOAL_RETURN_IF_ERROR(OnePerToken(kKey));
+    SHOAL_ASSIGN_OR_RETURN(const std::vector<int64_t> types, file_.GetInts(kKey));
+    for (size_t id = 0; id < types.size(); ++id) {
+      if (types[id] < 1 || types[id] > 6) {
+        return Refuse(kKey, absl::StrCat("gives token ", id, " type ", types[id],
+                                         ", not in [1, 6]"));
+      }
+      vocab_.types[id] = static_cast<TokenType>(types[id]);
+    }
+    return absl::OkStatus();
+  }
+
+  // Byte-level BPE does not use them; a file that has them must still be consistent.
+  absl::Status CheckScores() const {
+    constexpr std::string_view kKey = "tokenizer.ggml.scores";
+    if (!file_.Has(kKey)) return absl::OkStatus();
+    SHOAL_RETURN_IF_ERROR(OnePerToken(kKey));
+    return file_.GetFloats(kKey).status();
+  }
+
+  absl::Status ReadMerges() {
+    constexpr std::string_view kKey = "tokenizer.ggml.merges";
+    if (!file_.Has(kKey)) return absl::OkStatus();
+    SHOAL_ASSIGN_OR_RETURN(const uint64_t n, file_.ArrayLength(kKey));
+    if (n > kMaxMerges) {
+      return Refuse(kKey, absl::StrCat("has ", n, " elements, above the limit of ", kMaxMerges));
+    }
+    SHOAL_ASSIGN_OR_RETURN(vocab_.merges, file_.GetStrings(kKey));
+    for (size_t i = 0; i < n; ++i) {
+      // A space inside a token is spelled otherwise, so the first one parts the two halves.
+      const std::string& merge = vocab_.merges[i];
+      const size_t space = merge.find(' ');
+      if (space == 0 || space == std::string::npos || space + 1 == merge.size()) {
+        return Refuse(kKey, absl::StrCat("element ", i, " is ", Quoted(merge),
+                                         ", not two tokens with a space between"));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadSpecialId(const SpecialId& special) {
+    if (!file_.Has(special.key)) return absl::OkStatus();
+    SHOAL_ASSIGN_OR_RETURN(const uint64_t id, file_.GetUint(special.key));
+    if (id >= vocab_.tokens.size()) {
+      return Refuse(special.key, absl::StrCat("is ", id, ", not in [0, ",
+                                              vocab_.tokens.size() - 1, "]"));
+    }
+    vocab_.*special.field = static_cast<int32_t>(id);
+    return absl::OkStatus();
+  }
+
+  const GgufReader& file_;
+  Vocabulary vocab_;
+};
+
+}  // namespace
+
+absl::StatusOr<Vocabulary> ReadVocabulary(const GgufReader& file) {
+  return VocabularyReader(file).Read();
+}
+
+}  // namespace shoal
