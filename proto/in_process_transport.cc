@@ -164,9 +164,10 @@ class InProcessListener final : public Listener {
   }
 
   const std::string& address() const override { return address_; }
-  void Poll(StreamKind kind, absl::Time deadline, FrameHandler handler) override {
+  bool Poll(StreamKind kind, absl::Time deadline, FrameHandler handler) override {
     std::optional<LinkEvent> event = inbox(kind).Pop(deadline);
     if (event.has_value()) handler(event->link, std::move(event->frame));
+    return event.has_value();
   }
   absl::Status Send(StreamKind /*kind*/, LinkId link, FrameBuffer frame) override {
     return network_->Send(link, /*to_listener=*/false, std::move(frame));

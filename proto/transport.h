@@ -58,9 +58,9 @@ class Listener {
   // Where dialers reach it, with the port that was really taken.
   virtual const std::string& address() const = 0;
 
-  // Hands over frames that arrived on streams of that kind; when there is none, waits for one until
-  // the deadline. May return early.
-  virtual void Poll(StreamKind kind, absl::Time deadline, FrameHandler handler) = 0;
+  // Hands over a frame that arrived on a stream of that kind; when there is none, waits for one
+  // until the deadline. False when it handed over nothing; that may be before the deadline.
+  virtual bool Poll(StreamKind kind, absl::Time deadline, FrameHandler handler) = 0;
 
   // Hands a frame to a link of that kind without waiting. Unavailable when the link has closed.
   virtual absl::Status Send(StreamKind kind, LinkId link, FrameBuffer frame) = 0;

@@ -1,0 +1,197 @@
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/security/credentials.h>
+
+#include <cstdlib>
+#include <deque>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/limits.h"
+#include "base/status_macros.h"
+#include "proto/grpc_status.h"
+#include "proto/grpc_transport.h"
+#include "proto/grpc_wait.h"
+#include "proto/methods.h"
+
+namespace shoal {
+namespace {
+
+enum class Op : uint8_t { kStart, kRead, kWrite, kFinish };
+
+struct ClientLink;
+struct Tag {
+  ClientLink* link;
+  Op op;
+};
+
+// One stream and what is under way on it: at most one operation of each kind.
+struct ClientLink {
+  LinkId id = 0;
+  std::string address;
+  std::unique_ptr<grpc::GenericStub> stub;
+  grpc::ClientContext context;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream;
+  grpc::ByteBuffer incoming;
+  std::deque<grpc::ByteBuffer> outgoing;  // The first is being written when `writing`.
+  grpc::Status finish_status;
+  bool started = false;
+  bool writing = false;
+  bool closed = false;
+  Tag start{this, Op::kStart};
+  Tag read{this, Op::kRead};
+  Tag write{this, Op::kWrite};
+  Tag finish{this, Op::kFinish};
+};
+
+grpc::ChannelArguments ClientArguments() {
+  grpc::ChannelArguments args;
+  args.SetMaxReceiveMessageSize(static_cast<int>(kMaxMessageBytes));
+  args.SetMaxSendMessageSize(static_cast<int>(kMaxMessageBytes));
+  args.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  args.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 2000);
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 1000);
+  args.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // One connection per link.
+  args.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 1 << 20);
+  args.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, static_cast<int>(kMaxMessageBytes));
+  return args;
+}
+
+class GrpcDialer final : public Dialer {
+ public:
+  explicit GrpcDialer(GrpcOptions options) : options_(options) {
+    // While no thread waits on this dialer somebody must still answer keepalive pings; gRPC's own
+    // poller does, but by default only every 5 s, which is later than the keepalive timeout.
+    setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "250", /*overwrite=*/0);
+  }
+
+  ~GrpcDialer() override {
+    for (auto& [id, link] : links_) link->context.TryCancel();
+    queue_.Shutdown();
+    void* tag = nullptr;
+    bool ok = false;
+    while (queue_.Next(&tag, &ok)) {
+    }
+  }
+
+  absl::StatusOr<LinkId> Connect(const std::string& address, StreamKind kind,
+                                 absl::Time deadline) override {
+    SHOAL_RETURN_IF_ERROR(CheckLoopback(address));
+    ClientLink& link = Open(address, kind);
+    while (!link.started && !link.closed) {
+      if (!HandleNext(deadline)) {
+        link.context.TryCancel();
+        return absl::UnavailableError(absl::StrCat(address, ": no answer before the deadline"));
+      }
+    }
+    if (link.closed) {
+      return absl::UnavailableError(
+          absl::StrCat(address, ": ", FromGrpcStatus(link.finish_status).ToString()));
+    }
+    return link.id;
+  }
+
+  absl::Status Send(LinkId id, FrameBuffer frame) override {
+    const auto found = links_.find(id);
+    if (found == links_.end()) return absl::UnavailableError("link is closed");
+    ClientLink& link = *found->second;
+    if (link.closed) {
+      return absl::UnavailableError(absl::StrCat(link.address, ": link is closed"));
+    }
+    link.outgoing.push_back(ToByteBuffer(std::move(frame)));
+    if (!link.writing) WriteFirst(link);
+    return absl::OkStatus();
+  }
+
+  std::optional<LinkEvent> Next(absl::Time deadline) override {
+    while (events_.empty()) {
+      if (!HandleNext(deadline)) return std::nullopt;
+    }
+    std::optional<LinkEvent> event(std::move(events_.front()));
+    events_.pop_front();
+    return event;
+  }
+
+ private:
+  ClientLink& Open(const std::string& address, StreamKind kind) {
+    auto link = std::make_unique<ClientLink>();
+    link->id = next_id_++;
+    link->address = address;
+    link->stub = std::make_unique<grpc::GenericStub>(grpc::CreateCustomChannel(
+        address, grpc::InsecureChannelCredentials(), ClientArguments()));
+    link->stream = link->stub->PrepareCall(&link->context, MethodOf(kind), &queue_);
+    link->stream->StartCall(&link->start);
+    return *links_.emplace(link->id, std::move(link)).first->second;
+  }
+
+  void WriteFirst(ClientLink& link) {
+    link.writing = true;
+    link.stream->Write(link.outgoing.front(), &link.write);
+  }
+
+  // Waits for one completion and acts on it; false at the deadline.
+  bool HandleNext(absl::Time deadline) {
+    void* tag = nullptr;
+    bool ok = false;
+    if (!NextCompletion(queue_, options_.spin, deadline, &tag, &ok)) return false;
+    const Tag& completed = *static_cast<Tag*>(tag);
+    Handle(*completed.link, completed.op, ok);
+    return true;
+  }
+
+  void Handle(ClientLink& link, Op op, bool ok) {
+    switch (op) {
+      case Op::kStart:
+        link.started = ok;
+        ok ? link.stream->Read(&link.incoming, &link.read) : Finish(link);
+        return;
+      case Op::kRead:
+        if (!ok) return Finish(link);
+        events_.push_back({link.id, absl::OkStatus(), ToFrameBuffer(link.incoming)});
+        return link.stream->Read(&link.incoming, &link.read);
+      case Op::kWrite:
+        link.writing = false;
+        link.outgoing.pop_front();
+        // A failed write means a broken stream: the read under way reports it.
+        if (!ok) link.outgoing.clear();
+        if (!link.outgoing.empty()) WriteFirst(link);
+        return;
+      case Op::kFinish:
+        link.closed = true;
+        if (link.started) events_.push_back({link.id, CloseReason(link), {}});
+        return;
+    }
+  }
+
+  void Finish(ClientLink& link) { link.stream->Finish(&link.finish_status, &link.finish); }
+
+  static absl::Status CloseReason(const ClientLink& link) {
+    const absl::Status status = FromGrpcStatus(link.finish_status);
+    return absl::UnavailableError(absl::StrCat(
+        link.address, ": ", status.ok() ? "peer closed the link" : std::string(status.message())));
+  }
+
+  const GrpcOptions options_;
+  LinkId next_id_ = 1;
+  std::map<LinkId, std::unique_ptr<ClientLink>> links_;
+  std::deque<LinkEvent> events_;
+  grpc::CompletionQueue queue_;  // Destroyed before the links: its tags point into them.
+};
+
+}  // namespace
+
+std::unique_ptr<Dialer> NewGrpcDialer(GrpcOptions options) {
+  return std::make_unique<GrpcDialer>(options);
+}
+
+}  // namespace shoal

@@ -1,0 +1,295 @@
+#include <grpcpp/alarm.h>
+#include <grpcpp/impl/codegen/rpc_service_method.h>
+#include <grpcpp/impl/codegen/service_type.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/async_stream.h>
+
+#include <array>
+#include <atomic>
+#include <deque>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/limits.h"
+#include "base/status_macros.h"
+#include "proto/grpc_status.h"
+#include "proto/grpc_transport.h"
+#include "proto/grpc_wait.h"
+#include "proto/methods.h"
+
+namespace shoal {
+namespace {
+
+using RawStream = grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer>;
+
+constexpr size_t kMaxLinksPerKind = 64;  // Routers that one worker serves at once.
+
+// The two methods, their messages left as raw bytes. Any other name is UNIMPLEMENTED.
+class FrameService final : public grpc::Service {
+ public:
+  FrameService() {
+    for (int i = 0; i < kNStreamKinds; ++i) {
+      AddMethod(new grpc::internal::RpcServiceMethod(
+          kMethods[i], grpc::internal::RpcMethod::BIDI_STREAMING, nullptr));
+      MarkMethodRaw(i);
+    }
+  }
+  void Request(StreamKind kind, grpc::ServerContext* context, RawStream* stream,
+               grpc::ServerCompletionQueue* queue, void* tag) {
+    RequestAsyncBidiStreaming(static_cast<int>(kind), context, stream, queue, queue, tag);
+  }
+};
+
+enum class Op : uint8_t { kAccept, kRead, kWrite, kFinish, kWake };
+
+struct ServerLink;
+struct Tag {
+  ServerLink* link;
+  Op op;
+};
+
+// One stream and what is under way on it: at most one operation of each kind.
+struct ServerLink {
+  LinkId id = 0;
+  grpc::ServerContext context;
+  RawStream stream{&context};
+  grpc::ByteBuffer incoming;
+  std::deque<grpc::ByteBuffer> outgoing;  // The first is being written when `writing`.
+  bool writing = false;
+  bool peer_done = false;  // Nothing more will be read.
+  bool finishing = false;
+  Tag accept{this, Op::kAccept};
+  Tag read{this, Op::kRead};
+  Tag write{this, Op::kWrite};
+  Tag finish{this, Op::kFinish};
+};
+
+// The streams of one kind, driven by the one thread that polls them.
+class KindPoller {
+ public:
+  void Init(StreamKind kind, FrameService* service,
+            std::unique_ptr<grpc::ServerCompletionQueue> queue) {
+    kind_ = kind;
+    service_ = service;
+    queue_ = std::move(queue);
+  }
+
+  void AcceptNext() {
+    auto link = std::make_unique<ServerLink>();
+    link->id = next_id_++;
+    service_->Request(kind_, &link->context, &link->stream, queue_.get(), &link->accept);
+    links_.emplace(link->id, std::move(link));
+  }
+
+  // As Listener::Poll: returns once a frame was handed over or nothing is left.
+  bool Poll(absl::Duration spin, absl::Time deadline, Listener::FrameHandler handler) {
+    void* tag = nullptr;
+    bool ok = false;
+    while (NextCompletion(*queue_, spin, deadline, &tag, &ok)) {
+      const Tag completed = *static_cast<Tag*>(tag);
+      if (completed.op == Op::kWake) {
+        wake_pending_.store(false);
+        return false;
+      }
+      if (Handle(*completed.link, completed.op, ok, handler)) return true;
+    }
+    return false;
+  }
+
+  absl::Status Send(LinkId id, FrameBuffer frame) {
+    const auto found = links_.find(id);
+    if (found == links_.end() || found->second->finishing) {
+      return absl::UnavailableError("link is closed");
+    }
+    ServerLink& link = *found->second;
+    link.outgoing.push_back(ToByteBuffer(std::move(frame)));
+    if (!link.writing) WriteFirst(link);
+    return absl::OkStatus();
+  }
+
+  void Wake() {
+    if (!wake_pending_.exchange(true)) {
+      alarm_.Set(queue_.get(), gpr_now(GPR_CLOCK_MONOTONIC), &wake_);
+    }
+  }
+
+  void ShutdownQueue() {
+    queue_->Shutdown();
+    void* tag = nullptr;
+    bool ok = false;
+    while (queue_->Next(&tag, &ok)) {
+    }
+  }
+
+ private:
+  // True when a frame was handed over.
+  bool Handle(ServerLink& link, Op op, bool ok, Listener::FrameHandler handler) {
+    switch (op) {
+      case Op::kAccept:
+        if (ok) Accept(link);
+        return false;
+      case Op::kRead:
+        return HandleRead(link, ok, handler);
+      case Op::kWrite:
+        link.writing = false;
+        link.outgoing.pop_front();
+        if (!ok) link.outgoing.clear();  // Broken: the read under way reports it.
+        if (!link.outgoing.empty()) WriteFirst(link);
+        FinishWhenDone(link);
+        return false;
+      case Op::kFinish:
+        links_.erase(link.id);
+        return false;
+      case Op::kWake:
+        return false;
+    }
+    return false;
+  }
+
+  void Accept(ServerLink& link) {
+    AcceptNext();
+    if (links_.size() > kMaxLinksPerKind + 1) {
+      link.finishing = true;
+      link.stream.Finish(ToGrpcStatus(absl::ResourceExhaustedError(absl::StrCat(
+                             "more than ", kMaxLinksPerKind, " open streams of one kind"))),
+                         &link.finish);
+      return;
+    }
+    link.stream.Read(&link.incoming, &link.read);
+  }
+
+  bool HandleRead(ServerLink& link, bool ok, Listener::FrameHandler handler) {
+    if (!ok) {
+      link.peer_done = true;
+      FinishWhenDone(link);
+      return false;
+    }
+    FrameBuffer frame = ToFrameBuffer(link.incoming);
+    link.stream.Read(&link.incoming, &link.read);
+    handler(link.id, std::move(frame));
+    return true;
+  }
+
+  void WriteFirst(ServerLink& link) {
+    link.writing = true;
+    link.stream.Write(link.outgoing.front(), &link.write);
+  }
+
+  void FinishWhenDone(ServerLink& link) {
+    if (!link.peer_done || link.writing || link.finishing) return;
+    link.finishing = true;
+    link.stream.Finish(grpc::Status::OK, &link.finish);
+  }
+
+  StreamKind kind_ = StreamKind::kRunExperts;
+  FrameService* service_ = nullptr;
+  LinkId next_id_ = 1;
+  std::map<LinkId, std::unique_ptr<ServerLink>> links_;
+  std::unique_ptr<grpc::ServerCompletionQueue> queue_;
+  Tag wake_{nullptr, Op::kWake};
+  std::atomic<bool> wake_pending_{false};
+  grpc::Alarm alarm_;
+};
+
+class GrpcListener final : public Listener {
+ public:
+  explicit GrpcListener(GrpcOptions options) : options_(options) {}
+
+  ~GrpcListener() override {
+    if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
+    for (KindPoller& poller : pollers_) poller.ShutdownQueue();
+  }
+
+  absl::Status Start(const std::string& address) {
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(&service_);
+    SetArguments(builder);
+    for (int i = 0; i < kNStreamKinds; ++i) {
+      pollers_[i].Init(static_cast<StreamKind>(i), &service_, builder.AddCompletionQueue());
+    }
+    server_ = builder.BuildAndStart();
+    if (server_ == nullptr || port == 0) {
+      return absl::UnavailableError(absl::StrCat(
+          address, ": cannot listen there; is the port taken? Port 0 takes a free one"));
+    }
+    address_ = absl::StrCat(address.substr(0, address.rfind(':')), ":", port);
+    for (KindPoller& poller : pollers_) poller.AcceptNext();
+    return absl::OkStatus();
+  }
+
+  const std::string& address() const override { return address_; }
+  bool Poll(StreamKind kind, absl::Time deadline, FrameHandler handler) override {
+    return poller(kind).Poll(options_.spin, deadline, handler);
+  }
+  absl::Status Send(StreamKind kind, LinkId link, FrameBuffer frame) override {
+    return poller(kind).Send(link, std::move(frame));
+  }
+  void Wake(StreamKind kind) override { poller(kind).Wake(); }
+
+ private:
+  static void SetArguments(grpc::ServerBuilder& builder) {
+    builder.SetMaxReceiveMessageSize(static_cast<int>(kMaxMessageBytes));
+    builder.SetMaxSendMessageSize(static_cast<int>(kMaxMessageBytes));
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // A taken port is an error.
+    builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 8 << 10);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 4);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 1 << 20);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES,
+                               static_cast<int>(kMaxMessageBytes));
+  }
+
+  KindPoller& poller(StreamKind kind) { return pollers_[static_cast<size_t>(kind)]; }
+
+  const GrpcOptions options_;
+  std::string address_;
+  FrameService service_;
+  std::array<KindPoller, kNStreamKinds> pollers_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+bool IsLoopbackHost(const std::string& host) {
+  if (host == "[::1]") return true;
+  if (host.rfind("127.", 0) != 0) return false;
+  int dots = 0;
+  for (const char c : host) {
+    if (c == '.') ++dots;
+    else if (c < '0' || c > '9') return false;
+  }
+  return dots == 3;
+}
+
+}  // namespace
+
+absl::Status CheckLoopback(const std::string& address) {
+  const size_t colon = address.rfind(':');
+  if (colon == std::string::npos || colon + 1 == address.size() ||
+      address.find_first_not_of("0123456789", colon + 1) != std::string::npos) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", address, "' is not an address with a port, such as 127.0.0.1:7000"));
+  }
+  if (!IsLoopbackHost(address.substr(0, colon))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(address, ": not a loopback address; links between processes are not encrypted "
+                              "yet, so use 127.0.0.1 or [::1]"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Listener>> ListenGrpc(const std::string& address,
+                                                     GrpcOptions options) {
+  SHOAL_RETURN_IF_ERROR(CheckLoopback(address));
+  auto listener = std::make_unique<GrpcListener>(options);
+  SHOAL_RETURN_IF_ERROR(listener->Start(address));
+  return listener;
+}
+
+}  // namespace shoal
