@@ -5,9 +5,11 @@
 #include <string>
 
 #include "kernels/attention.h"
+#include "kernels/cpu_features.h"
 #include "kernels/elementwise.h"
 #include "kernels/matmul.h"
 #include "kernels/quantize.h"
+#include "kernels/row_groups.h"
 
 namespace shoal {
 namespace {
@@ -31,6 +33,30 @@ constexpr KernelTable kScalarKernels = {
     .rope_half = scalar::RopeHalf,
     .rope_adjacent = scalar::RopeAdjacent,
 };
+
+#if defined(__x86_64__)
+
+constexpr KernelTable Avx2Kernels() {
+  KernelTable table = kScalarKernels;
+  table.isa = Isa::kAvx2;
+  table.packed_bytes = grouped::PackedBytes;
+  table.pack_rows = grouped::PackRows;
+  table.unpack_row = grouped::UnpackRow;
+  table.matmul = avx2::Matmul;
+  return table;
+}
+
+constexpr KernelTable Avx512Kernels() {
+  KernelTable table = Avx2Kernels();
+  table.isa = Isa::kAvx512;
+  table.matmul = avx512::Matmul;
+  return table;
+}
+
+constexpr KernelTable kAvx2Kernels = Avx2Kernels();
+constexpr KernelTable kAvx512Kernels = Avx512Kernels();
+
+#endif
 
 const KernelTable* SelectKernels() {
   const std::vector<const KernelTable*> available = AvailableKernels();
@@ -62,7 +88,15 @@ std::string_view IsaName(Isa isa) {
   return "?";
 }
 
-std::vector<const KernelTable*> AvailableKernels() { return {&kScalarKernels}; }
+std::vector<const KernelTable*> AvailableKernels() {
+  std::vector<const KernelTable*> tables = {&kScalarKernels};
+#if defined(__x86_64__)
+  for (const KernelTable* table : {&kAvx2Kernels, &kAvx512Kernels}) {
+    if (CpuSupports(table->isa)) tables.push_back(table);
+  }
+#endif
+  return tables;
+}
 
 const KernelTable& SelectedKernels() {
   static const KernelTable* const kSelected = SelectKernels();

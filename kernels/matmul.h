@@ -30,4 +30,14 @@ void Matmul(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t r
             int64_t y_stride);
 }  // namespace scalar
 
+// Packed by kernels/row_groups.h; these read that order.
+namespace avx2 {
+void Matmul(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end, float* y,
+            int64_t y_stride);
+}  // namespace avx2
+namespace avx512 {
+void Matmul(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end, float* y,
+            int64_t y_stride);
+}  // namespace avx512
+
 }  // namespace shoal

@@ -1,0 +1,248 @@
+#include "kernels/row_groups.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "kernels/matmul.h"
+#include "kernels/scalar_math.h"
+#include "kernels/weight_block.h"
+
+namespace shoal::grouped {
+namespace {
+
+int64_t GroupBytes(DType dtype, int64_t cols) {
+  switch (dtype) {
+    case DType::kQ8_0:
+      return cols / 32 * static_cast<int64_t>(sizeof(Bytes) + 2 * kPackRows);
+    case DType::kQ4_0:
+      return cols / 32 * static_cast<int64_t>(sizeof(Nibbles) + 2 * kPackRows);
+    case DType::kQ4_K:
+      return cols / 256 * static_cast<int64_t>(sizeof(GroupQ4K));
+    case DType::kQ6_K:
+      return cols / 256 * static_cast<int64_t>(sizeof(GroupQ6K));
+    case DType::kF32:
+    case DType::kF16:
+    case DType::kBF16:
+      break;
+  }
+  SHOAL_CHECK(Traits(dtype).quantized);
+  return 0;
+}
+
+// One row's share of a group: where its parts of a block lie.
+template <typename Quants>
+uint16_t* SimpleScales(std::byte* group, int64_t n_blocks) {
+  return reinterpret_cast<uint16_t*>(group + n_blocks * static_cast<int64_t>(sizeof(Quants)));
+}
+
+void PackQ8Row(const std::byte* src, int64_t n_blocks, int64_t r, std::byte* group) {
+  Bytes* quants = reinterpret_cast<Bytes*>(group);
+  uint16_t* scales = SimpleScales<Bytes>(group, n_blocks);
+  for (int64_t b = 0; b < n_blocks; ++b) {
+    BlockQ8_0 block;
+    std::memcpy(&block, src + b * static_cast<int64_t>(sizeof(block)), sizeof(block));
+    scales[b * kPackRows + r] = block.d;
+    for (int k = 0; k < 8; ++k) {
+      uint32_t word;
+      std::memcpy(&word, block.q + 4 * k, 4);
+      word ^= 0x80808080U;  // value + 128 in each byte.
+      std::memcpy(quants[b].word[k][r], &word, 4);
+    }
+  }
+}
+
+void PackQ4Row(const std::byte* src, int64_t n_blocks, int64_t r, std::byte* group) {
+  Nibbles* quants = reinterpret_cast<Nibbles*>(group);
+  uint16_t* scales = SimpleScales<Nibbles>(group, n_blocks);
+  for (int64_t b = 0; b < n_blocks; ++b) {
+    BlockQ4_0 block;
+    std::memcpy(&block, src + b * static_cast<int64_t>(sizeof(block)), sizeof(block));
+    scales[b * kPackRows + r] = block.d;
+    for (int k = 0; k < 4; ++k) std::memcpy(quants[b].word[k][r], block.q + 4 * k, 4);
+  }
+}
+
+// values: 32 unsigned ones, of which the low four bits are kept.
+void PackNibbles(const uint8_t* values, int64_t r, Nibbles* out) {
+  for (int k = 0; k < 4; ++k) {
+    for (int i = 0; i < 4; ++i) {
+      const int e = 4 * k + i;
+      out->word[k][r][i] = static_cast<uint8_t>((values[e] & 0xF) | values[e + 16] << 4);
+    }
+  }
+}
+
+void PackQ4KRow(const std::byte* src, int64_t n_super, int64_t r, std::byte* packed) {
+  for (int64_t s = 0; s < n_super; ++s) {
+    BlockQ4_K block;
+    std::memcpy(&block, src + s * static_cast<int64_t>(sizeof(block)), sizeof(block));
+    GroupQ4K& group = reinterpret_cast<GroupQ4K*>(packed)[s];
+    uint8_t scales[8];
+    uint8_t mins[8];
+    UnpackQ4KScales(block.scales, scales, mins);
+    group.d[r] = block.d;
+    group.dmin[r] = block.dmin;
+    for (int sub = 0; sub < 8; ++sub) {
+      group.scale[sub][r] = scales[sub];
+      group.min[sub][r] = mins[sub];
+      uint8_t values[32];
+      for (int i = 0; i < 32; ++i) values[i] = block.q[32 * (sub / 2) + i] >> (4 * (sub % 2));
+      PackNibbles(values, r, &group.q[sub]);
+    }
+  }
+}
+
+void PackQ6KRow(const std::byte* src, int64_t n_super, int64_t r, std::byte* packed) {
+  for (int64_t s = 0; s < n_super; ++s) {
+    BlockQ6_K block;
+    std::memcpy(&block, src + s * static_cast<int64_t>(sizeof(block)), sizeof(block));
+    GroupQ6K& group = reinterpret_cast<GroupQ6K*>(packed)[s];
+    group.d[r] = block.d;
+    for (int i = 0; i < 16; ++i) group.scale[i][r] = block.scales[i];
+    for (int sub = 0; sub < 8; ++sub) {
+      const WeightBlock w = ReadWeightBlock(DType::kQ6_K, src, s * 8 + sub);
+      uint8_t values[32];
+      for (int i = 0; i < 32; ++i) values[i] = static_cast<uint8_t>(w.q[i] + 32);
+      PackNibbles(values, r, &group.q[sub]);
+      for (int h = 0; h < 2; ++h) {
+        for (int i = 0; i < 4; ++i) {
+          int bits = 0;
+          for (int t = 0; t < 4; ++t) bits |= (values[16 * h + 4 * t + i] >> 4) << (2 * t);
+          group.upper[sub][h][r][i] = static_cast<uint8_t>(bits);
+        }
+      }
+    }
+  }
+}
+
+void PackRow(DType dtype, const std::byte* src, int64_t cols, int64_t r, std::byte* group) {
+  switch (dtype) {
+    case DType::kQ8_0:
+      return PackQ8Row(src, cols / 32, r, group);
+    case DType::kQ4_0:
+      return PackQ4Row(src, cols / 32, r, group);
+    case DType::kQ4_K:
+      return PackQ4KRow(src, cols / 256, r, group);
+    case DType::kQ6_K:
+      return PackQ6KRow(src, cols / 256, r, group);
+    case DType::kF32:
+    case DType::kF16:
+    case DType::kBF16:
+      break;
+  }
+}
+
+int Nibble(const Nibbles& q, int64_t r, int element) {
+  const int in_half = element % 16;
+  return (q.word[in_half / 4][r][in_half % 4] >> (4 * (element / 16))) & 0xF;
+}
+
+WeightBlock ReadQ8(const std::byte* group, int64_t n_blocks, int64_t r, int64_t b) {
+  const Bytes& quants = reinterpret_cast<const Bytes*>(group)[b];
+  WeightBlock out{};
+  for (int i = 0; i < 32; ++i) out.q[i] = static_cast<int8_t>(quants.word[i / 4][r][i % 4] - 128);
+  const std::byte* scales = group + n_blocks * static_cast<int64_t>(sizeof(Bytes));
+  const uint16_t d = reinterpret_cast<const uint16_t*>(scales)[b * kPackRows + r];
+  out.scale[0] = out.scale[1] = F32FromF16(d);
+  return out;
+}
+
+WeightBlock ReadQ4(const std::byte* group, int64_t n_blocks, int64_t r, int64_t b) {
+  const Nibbles& quants = reinterpret_cast<const Nibbles*>(group)[b];
+  WeightBlock out{};
+  for (int i = 0; i < 32; ++i) out.q[i] = static_cast<int8_t>(Nibble(quants, r, i) - 8);
+  const std::byte* scales = group + n_blocks * static_cast<int64_t>(sizeof(Nibbles));
+  const uint16_t d = reinterpret_cast<const uint16_t*>(scales)[b * kPackRows + r];
+  out.scale[0] = out.scale[1] = F32FromF16(d);
+  return out;
+}
+
+WeightBlock ReadQ4K(const GroupQ4K& group, int64_t r, int64_t sub) {
+  WeightBlock out{};
+  for (int i = 0; i < 32; ++i) out.q[i] = static_cast<int8_t>(Nibble(group.q[sub], r, i));
+  out.scale[0] = out.scale[1] = F32FromF16(group.d[r]) * static_cast<float>(group.scale[sub][r]);
+  out.min = F32FromF16(group.dmin[r]) * static_cast<float>(group.min[sub][r]);
+  return out;
+}
+
+WeightBlock ReadQ6K(const GroupQ6K& group, int64_t r, int64_t sub) {
+  WeightBlock out{};
+  for (int i = 0; i < 32; ++i) {
+    const int upper = (group.upper[sub][i / 16][r][i % 4] >> (2 * (i % 16 / 4))) & 3;
+    out.q[i] = static_cast<int8_t>((Nibble(group.q[sub], r, i) | upper << 4) - 32);
+  }
+  const float d = F32FromF16(group.d[r]);
+  for (int h = 0; h < 2; ++h) {
+    out.scale[h] = d * static_cast<float>(group.scale[2 * sub + h][r]);
+  }
+  return out;
+}
+
+WeightBlock ReadBlock(const PackedView& w, int64_t row, int64_t b) {
+  const std::byte* group = w.data + row / kPackRows * GroupBytes(w.dtype, w.cols);
+  const int64_t r = row % kPackRows;
+  switch (w.dtype) {
+    case DType::kQ8_0:
+      return ReadQ8(group, w.cols / 32, r, b);
+    case DType::kQ4_0:
+      return ReadQ4(group, w.cols / 32, r, b);
+    case DType::kQ4_K:
+      return ReadQ4K(reinterpret_cast<const GroupQ4K*>(group)[b / 8], r, b % 8);
+    default:
+      return ReadQ6K(reinterpret_cast<const GroupQ6K*>(group)[b / 8], r, b % 8);
+  }
+}
+
+}  // namespace
+
+int64_t PackedBytes(DType dtype, int64_t rows, int64_t cols) {
+  if (!Traits(dtype).quantized) return scalar::PackedBytes(dtype, rows, cols);
+  return (rows + kPackRows - 1) / kPackRows * GroupBytes(dtype, cols);
+}
+
+void PackRows(DType dtype, int64_t rows, int64_t cols, int64_t first_row, int64_t n_rows,
+              const std::byte* src, std::byte* packed) {
+  if (!Traits(dtype).quantized) {
+    return scalar::PackRows(dtype, rows, cols, first_row, n_rows, src, packed);
+  }
+  SHOAL_CHECK(first_row % kPackRows == 0);
+  const int64_t group_bytes = GroupBytes(dtype, cols);
+  for (int64_t i = 0; i < n_rows; ++i) {
+    const int64_t row = first_row + i;
+    std::byte* group = packed + row / kPackRows * group_bytes;
+    if (i % kPackRows == 0 && n_rows - i < kPackRows) {
+      std::memset(group, 0, static_cast<size_t>(group_bytes));
+    }
+    PackRow(dtype, src + i * RowBytes(dtype, cols), cols, row % kPackRows, group);
+  }
+}
+
+void UnpackRow(const PackedView& w, int64_t row, float* out) {
+  if (!Traits(w.dtype).quantized) return scalar::UnpackRow(w, row, out);
+  for (int64_t b = 0; b < w.cols / 32; ++b) DequantizeBlock(ReadBlock(w, row, b), out + 32 * b);
+}
+
+void MatmulDequantized(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end,
+                       float* y, int64_t y_stride) {
+  SHOAL_CHECK(Traits(w.dtype).quantized);
+  SHOAL_CHECK(x.f32 != nullptr);
+  constexpr int kTile = 16;  // Rows of x per pass over the weights.
+  for (int64_t i = 0; i < x.n_rows; i += kTile) {
+    const int64_t n_tile = std::min<int64_t>(kTile, x.n_rows - i);
+    for (int64_t n = row_begin; n < row_end; ++n) {
+      Lanes16 lanes[kTile];
+      for (int64_t b = 0; b < w.cols / 32; ++b) {
+        float weights[32];
+        DequantizeBlock(ReadBlock(w, n, b), weights);
+        for (int64_t t = 0; t < n_tile; ++t) {
+          const int64_t r = x.row_map == nullptr ? i + t : x.row_map[i + t];
+          lanes[t].AddProducts(weights, x.f32 + r * x.f32_stride + 32 * b, 32);
+        }
+      }
+      for (int64_t t = 0; t < n_tile; ++t) y[(i + t) * y_stride + n] = lanes[t].Sum();
+    }
+  }
+}
+
+}  // namespace shoal::grouped

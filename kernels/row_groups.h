@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/kernel_table.h"
+
+// The order of quantized weights that vector kernels read: groups of 16 rows, so that each 32-bit
+// lane of a register is one row. Per block of 32 columns a group has "words": word k of a row is its
+// elements 4k to 4k + 3, and word k of all rows stands together, 64 bytes. Nothing is rounded; rows
+// that a matrix lacks in its last group are zeros. Float weights stay in file order.
+//
+//   Q4_0   [blocks] Nibbles, then [blocks][16] f16 d; a nibble is value + 8
+//   Q8_0   [blocks] Bytes, then [blocks][16] f16 d; a byte is value + 128
+//   Q4_K   [cols / 256] GroupQ4K     Q6_K   [cols / 256] GroupQ6K
+namespace shoal {
+
+// Byte i of word k holds elements 4k + i (low nibble) and 16 + 4k + i (high nibble).
+struct Nibbles {
+  uint8_t word[4][kPackRows][4];
+};
+struct Bytes {
+  uint8_t word[8][kPackRows][4];
+};
+struct GroupQ4K {
+  Nibbles q[8];
+  uint8_t scale[8][kPackRows];
+  uint8_t min[8][kPackRows];
+  uint16_t d[kPackRows];
+  uint16_t dmin[kPackRows];
+};
+// Upper two bits of value + 32: byte i of upper[h], bits 2t and 2t + 1, belong to element
+// 16h + 4t + i.
+struct GroupQ6K {
+  Nibbles q[8];
+  uint8_t upper[8][2][kPackRows][4];
+  int8_t scale[16][kPackRows];
+  uint16_t d[kPackRows];
+  uint8_t padding[32];  // To a multiple of 64, so that words do not straddle cache lines.
+};
+static_assert(sizeof(Nibbles) == 256 && sizeof(Bytes) == 512);
+static_assert(sizeof(GroupQ4K) == 2368 && sizeof(GroupQ6K) == 3392);
+
+namespace grouped {
+
+int64_t PackedBytes(DType dtype, int64_t rows, int64_t cols);
+void PackRows(DType dtype, int64_t rows, int64_t cols, int64_t first_row, int64_t n_rows,
+              const std::byte* src, std::byte* packed);
+void UnpackRow(const PackedView& w, int64_t row, float* out);
+
+// Matmul of quantized weights with f32 rows (the reference path, not quick); checks that it is that.
+void MatmulDequantized(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end,
+                       float* y, int64_t y_stride);
+
+}  // namespace grouped
+}  // namespace shoal
