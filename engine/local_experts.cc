@@ -23,12 +23,6 @@ struct ExpertWeights {
   PackedMatrix w_down;  // [hidden_dim, ffn_dim]
 };
 
-// Per-thread [rows, kFfnChunk] products of gate and up.
-struct ChunkScratch {
-  std::vector<float> gate;
-  std::vector<float> up;
-};
-
 }  // namespace
 
 struct LocalExperts::Impl {
@@ -41,14 +35,14 @@ struct LocalExperts::Impl {
   uint64_t rows_computed = 0;
 
   // Buffers of one call; they grow to the largest call and stay.
-  std::vector<float> act_f32;     // [n_results, ffn_dim], for float w_down.
-  std::vector<int8_t> act_q8;     // [n_results, ffn_dim in blocks], for quantized w_down.
+  std::vector<float> act;         // [n_results, ffn_dim]: gate, then silu(gate) * up.
+  std::vector<float> up;          // [n_results, ffn_dim]
+  std::vector<int8_t> act_q8;     // [n_results, ffn_dim in blocks]: act for quantized w_down.
   std::vector<float> act_scales;  // [n_results, blocks]
   std::vector<float> y;           // [n_results, hidden_dim]
   std::vector<uint16_t> y_f16;    // The same rows as they travel.
   std::vector<float> y_scale;
   ExpertBuffers requantized;      // Float rows for experts that mix float and quantized matrices.
-  std::vector<ChunkScratch> chunk_scratch;
   std::vector<float> row_scratch;
 
   // The call between Start and Finish.
@@ -67,8 +61,7 @@ struct LocalExperts::Impl {
     return Traits(w.dtype()).quantized && !options.activations_f32;
   }
   void GateUpChunk(const ExpertWeights& expert, const RowsView& x, const RowsView& x_int8,
-                   const ExpertAssignment& assignment, int e, int64_t begin, int64_t end,
-                   ChunkScratch* scratch);
+                   const ExpertAssignment& assignment, int e, int64_t begin, int64_t end);
   void DownChunk(const ExpertWeights& expert, const ExpertAssignment& assignment, int e,
                  int64_t begin, int64_t end);
   ExpertOutput EncodeOutput(int n_results);
@@ -89,29 +82,22 @@ RowsView RowsOfExpert(RowsView x, const ExpertAssignment& assignment, int e) {
 // arXiv:2002.05202), rounded to blocks at once where w_down takes int8.
 void LocalExperts::Impl::GateUpChunk(const ExpertWeights& expert, const RowsView& x,
                                      const RowsView& x_int8, const ExpertAssignment& assignment,
-                                     int e, int64_t begin, int64_t end, ChunkScratch* scratch) {
+                                     int e, int64_t begin, int64_t end) {
+  const int64_t ffn_dim = config.ffn_dim;
+  const int64_t blocks = ActivationBlocks(ffn_dim);
   const int64_t first = assignment.row_begin[e];
-  const int64_t n_rows = assignment.row_begin[e + 1] - first;
-  const int64_t n = end - begin;
-  scratch->gate.resize(n_rows * kFfnChunk);
-  scratch->up.resize(n_rows * kFfnChunk);
   const auto product = [&](const PackedMatrix& w, std::vector<float>* y) {
     kernels.matmul(w.view(), RowsOfExpert(TakesInt8(w) ? x_int8 : x, assignment, e), begin, end,
-                   y->data(), kFfnChunk);
+                   y->data() + first * ffn_dim, ffn_dim);
   };
-  product(expert.w_gate, &scratch->gate);
-  product(expert.w_up, &scratch->up);
-  const int64_t blocks = ActivationBlocks(config.ffn_dim);
-  for (int64_t r = 0; r < n_rows; ++r) {
-    float* gate = scratch->gate.data() + r * kFfnChunk;
-    kernels.silu_mul(gate, scratch->up.data() + r * kFfnChunk, n, gate);
-    if (TakesInt8(expert.w_down)) {
-      kernels.quantize_row(gate, n,
-                           act_q8.data() + (first + r) * blocks * kActivationBlock + begin,
-                           act_scales.data() + (first + r) * blocks + begin / kActivationBlock);
-    } else {
-      std::copy(gate, gate + n, act_f32.data() + (first + r) * config.ffn_dim + begin);
-    }
+  product(expert.w_gate, &act);
+  product(expert.w_up, &up);
+  for (int64_t r = first; r < assignment.row_begin[e + 1]; ++r) {
+    float* chunk = act.data() + r * ffn_dim + begin;
+    kernels.silu_mul(chunk, up.data() + r * ffn_dim + begin, end - begin, chunk);
+    if (!TakesInt8(expert.w_down)) continue;
+    kernels.quantize_row(chunk, end - begin, act_q8.data() + r * blocks * kActivationBlock + begin,
+                         act_scales.data() + r * blocks + begin / kActivationBlock);
   }
 }
 
@@ -119,18 +105,18 @@ void LocalExperts::Impl::GateUpChunk(const ExpertWeights& expert, const RowsView
 void LocalExperts::Impl::DownChunk(const ExpertWeights& expert, const ExpertAssignment& assignment,
                                    int e, int64_t begin, int64_t end) {
   const int64_t first = assignment.row_begin[e];
-  RowsView act{.n_rows = assignment.row_begin[e + 1] - first, .cols = config.ffn_dim};
+  RowsView rows{.n_rows = assignment.row_begin[e + 1] - first, .cols = config.ffn_dim};
   if (TakesInt8(expert.w_down)) {
-    act.scale_stride = ActivationBlocks(config.ffn_dim);
-    act.q8_stride = act.scale_stride * kActivationBlock;
-    act.q8 = act_q8.data() + first * act.q8_stride;
-    act.scales = act_scales.data() + first * act.scale_stride;
+    rows.scale_stride = ActivationBlocks(config.ffn_dim);
+    rows.q8_stride = rows.scale_stride * kActivationBlock;
+    rows.q8 = act_q8.data() + first * rows.q8_stride;
+    rows.scales = act_scales.data() + first * rows.scale_stride;
   } else {
-    act.f32_stride = config.ffn_dim;
-    act.f32 = act_f32.data() + first * config.ffn_dim;
+    rows.f32_stride = config.ffn_dim;
+    rows.f32 = act.data() + first * config.ffn_dim;
   }
-  kernels.matmul(expert.w_down.view(), act, begin, end,
-                 y.data() + first * config.hidden_dim + begin, config.hidden_dim);
+  kernels.matmul(expert.w_down.view(), rows, begin, end, y.data() + first * config.hidden_dim,
+                 config.hidden_dim);
 }
 
 ExpertOutput LocalExperts::Impl::EncodeOutput(int n_results) {
@@ -163,7 +149,6 @@ absl::StatusOr<std::unique_ptr<LocalExperts>> LocalExperts::Load(
   const Family* family = FindFamily(config.architecture);
   SHOAL_CHECK(family != nullptr);  // ReadModelConfig refuses others.
   auto impl = std::make_unique<Impl>(config, kernels, pool, options);
-  impl->chunk_scratch.resize(pool->n_threads());
   impl->row_scratch.resize(config.hidden_dim);
   impl->experts.resize(config.n_layers);
   for (auto& layer : impl->experts) layer.resize(config.n_experts);
@@ -215,7 +200,8 @@ absl::StatusOr<ExpertOutput> LocalExperts::Compute(int layer, const ExpertInput&
   }
   const int n_results = assignment.n_results();
   const int64_t blocks = ActivationBlocks(m.config.ffn_dim);
-  m.act_f32.resize(int64_t{n_results} * m.config.ffn_dim);
+  m.act.resize(int64_t{n_results} * m.config.ffn_dim);
+  m.up.resize(int64_t{n_results} * m.config.ffn_dim);
   m.act_q8.resize(n_results * blocks * kActivationBlock);
   m.act_scales.resize(n_results * blocks);
   m.y.resize(int64_t{n_results} * m.config.hidden_dim);
@@ -229,19 +215,18 @@ absl::StatusOr<ExpertOutput> LocalExperts::Compute(int layer, const ExpertInput&
   }
   const auto for_chunks = [&](int64_t n, auto body) {
     const int64_t n_chunks = (n + kFfnChunk - 1) / kFfnChunk;
-    m.pool->ParallelFor(n_experts * n_chunks, 1, [&](int64_t task, int64_t, int thread_idx) {
+    m.pool->ParallelFor(n_experts * n_chunks, 1, [&](int64_t task, int64_t, int) {
       const int e = static_cast<int>(task / n_chunks);
       const int64_t begin = task % n_chunks * kFfnChunk;
-      body(m.experts[layer][assignment.expert_ids[e]], e, begin, std::min(begin + kFfnChunk, n),
-           thread_idx);
+      body(m.experts[layer][assignment.expert_ids[e]], e, begin, std::min(begin + kFfnChunk, n));
     });
   };
-  for_chunks(m.config.ffn_dim, [&](const ExpertWeights& expert, int e, int64_t begin, int64_t end,
-                                   int thread_idx) {
-    m.GateUpChunk(expert, x, x_int8, assignment, e, begin, end, &m.chunk_scratch[thread_idx]);
-  });
+  for_chunks(m.config.ffn_dim,
+             [&](const ExpertWeights& expert, int e, int64_t begin, int64_t end) {
+               m.GateUpChunk(expert, x, x_int8, assignment, e, begin, end);
+             });
   for_chunks(m.config.hidden_dim,
-             [&](const ExpertWeights& expert, int e, int64_t begin, int64_t end, int) {
+             [&](const ExpertWeights& expert, int e, int64_t begin, int64_t end) {
                m.DownChunk(expert, assignment, e, begin, end);
              });
   m.rows_computed += n_results;

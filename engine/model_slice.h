@@ -20,10 +20,10 @@ struct ExpertSlice {
 };
 
 struct ModelSlice {
-  IndexRange layers;
-  IndexRange kv_heads;
-  ExpertSlice experts;
-  IndexRange vocab;
+  IndexRange layers = {};
+  IndexRange kv_heads = {};
+  ExpertSlice experts = {};
+  IndexRange vocab = {};
 };
 
 }  // namespace shoal

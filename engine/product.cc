@@ -55,7 +55,7 @@ void MatMul(const KernelTable& kernels, ThreadPool* pool, const ProductInput& in
     const int64_t begin = chunk * kOutputChunk;
     const int64_t end = std::min(begin + kOutputChunk, product->w->rows());
     kernels.matmul(product->w->view(), input.RowsFor(*product->w), begin, end,
-                   product->y.data + begin, product->y.stride);
+                   product->y.data, product->y.stride);
   });
 }
 

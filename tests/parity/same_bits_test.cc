@@ -1,0 +1,66 @@
+// One arithmetic, whoever computes it: chunks, batches, threads and instruction sets change no bit.
+#include <algorithm>
+#include <cctype>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "tests/support/local_model.h"
+
+namespace shoal {
+namespace {
+
+std::vector<int32_t> Prompt(int n, int vocab_size) {
+  std::vector<int32_t> ids(n);
+  for (int i = 0; i < n; ++i) ids[i] = (i * 37 + 11) % vocab_size;
+  return ids;
+}
+
+// Positions differ where a bit does; compares bits, so that NaN or -0 cannot hide.
+int FirstDifference(const std::vector<float>& a, const std::vector<float>& b) {
+  if (a.size() != b.size()) return 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (std::memcmp(&a[i], &b[i], sizeof(float)) != 0) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+class SameBitsTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(SameBitsTest, ChunksBatchesThreadsAndInstructionSets) {
+  LocalModel truth(GetParam(), {.kernels = AvailableKernels().front(), .n_threads = 1});
+  const std::vector<int32_t> ids = Prompt(75, truth.config().vocab_size);  // Crosses a key tile.
+  const std::vector<float> expected = truth.Logits(ids, /*chunk=*/512);
+  for (const KernelTable* kernels : AvailableKernels()) {
+    for (const int n_threads : {1, 2}) {
+      LocalModel model(GetParam(), {.kernels = kernels, .n_threads = n_threads});
+      for (const int chunk : {1, 7, 512}) {
+        for (const int n_others : {0, 7}) {
+          const int rows = std::min(chunk, 512 / (n_others + 1));
+          EXPECT_EQ(FirstDifference(model.Logits(ids, rows, n_others), expected), -1)
+              << IsaName(kernels->isa) << ", " << n_threads << " threads, chunk " << rows << ", "
+              << n_others << " other sequences";
+        }
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, SameBitsTest,
+                         testing::Values("tests/data/models/qwen3_moe/model.gguf",
+                                         "tests/data/quants/model-Q8_0.gguf",
+                                         "tests/data/quants/model-Q4_0.gguf",
+                                         "tests/data/quants/model-Q4_K_M.gguf",
+                                         "models/tales-moe-11m-q8_0.gguf"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           name = name.substr(name.rfind('/') + 1);
+                           for (char& c : name) {
+                             if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+                           }
+                           return std::to_string(info.index) + "_" + name;
+                         });
+
+}  // namespace
+}  // namespace shoal

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "engine/engine.h"
+#include "engine/local_experts.h"
+#include "kernels/kernel_table.h"
+#include "model/import/gguf_reader.h"
+
+namespace shoal {
+
+// A model file wholly in this process, for tests: every part is the production one. Creation throws
+// std::runtime_error with the status text.
+class LocalModel {
+ public:
+  struct Options {
+    const KernelTable* kernels = nullptr;  // Null: the selected one.
+    int n_threads = 2;
+    KvType kv_type = KvType::kF16;
+    bool activations_f32 = false;
+    int64_t kv_tokens = 4096;
+  };
+  LocalModel(const std::string& path, Options options);
+
+  const ModelConfig& config() const { return config_; }
+  const GgufReader& file() const { return *file_; }
+  Engine& engine() { return *engine_; }
+  KvCache& kv_cache() { return *kv_cache_; }
+
+  // Logits of every position of `ids`, read in steps of `chunk` rows: [n_tokens * vocab_size].
+  // With n_others > 0, that many other sequences (rotations of ids) share each step.
+  std::vector<float> Logits(std::span<const int32_t> ids, int chunk, int n_others = 0);
+
+  // The greedy continuation of `ids`, n tokens, not stopping at end-of-text.
+  std::vector<int32_t> Greedy(std::span<const int32_t> ids, int n);
+
+ private:
+  std::unique_ptr<GgufReader> file_;
+  ModelConfig config_;
+  std::unique_ptr<ThreadPool> pool_;
+  std::unique_ptr<LocalExperts> experts_;
+  SoloExchange exchange_;
+  std::unique_ptr<KvCache> kv_cache_;
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace shoal
