@@ -9,6 +9,8 @@ namespace shoal {
 // Each adds one subcommand, with its options, to `app`. When that subcommand is the one chosen, it
 // runs at the end of parsing, prints its own errors to standard error and sets *exit_code: 0 for
 // success, 2 for bad usage, 1 for anything else. `exit_code` outlives the parse.
+void AddBenchCommand(CLI::App& app, int* exit_code);
+void AddLogitsCommand(CLI::App& app, int* exit_code);
 void AddVersionCommand(CLI::App& app, int* exit_code);
 
 }  // namespace shoal

@@ -55,7 +55,11 @@ void BindSources(CLI::App* command) {
   }
 }
 
-void AddCommands(CLI::App& app, int* exit_code) { AddVersionCommand(app, exit_code); }
+void AddCommands(CLI::App& app, int* exit_code) {
+  AddBenchCommand(app, exit_code);
+  AddLogitsCommand(app, exit_code);
+  AddVersionCommand(app, exit_code);
+}
 
 int Main(int argc, char** argv) {
   CLI::App app("Shoal serves a mixture-of-experts language model from several small machines.",

@@ -1,0 +1,96 @@
+#include "cli/model_loader.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "base/memory.h"
+#include "base/status_macros.h"
+#include "model/import/gguf_model.h"
+
+namespace shoal {
+
+int DefaultThreads() {
+  cpu_set_t cpus;
+  if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0) return std::max(CPU_COUNT(&cpus), 1);
+  return std::max(static_cast<int>(std::thread::hardware_concurrency()), 1);
+}
+
+absl::StatusOr<KvType> ParseKvType(const std::string& name) {
+  if (name == "f16") return KvType::kF16;
+  if (name == "f32") return KvType::kF32;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--kv-type: '", name, "' is not one of f16, f32"));
+}
+
+LoadedModel::~LoadedModel() = default;
+
+absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOptions& options) {
+  auto model = std::unique_ptr<LoadedModel>(new LoadedModel(SelectedKernels()));
+  SHOAL_ASSIGN_OR_RETURN(model->file_, GgufReader::Open(options.model_path));
+  SHOAL_ASSIGN_OR_RETURN(model->config_, ReadModelConfig(*model->file_));
+  const ModelConfig& config = model->config_;
+  if (options.ctx_size > config.context_length) {
+    return absl::InvalidArgumentError(absl::StrCat("--ctx-size: ", options.ctx_size,
+                                                   " is more than the model's context of ",
+                                                   config.context_length));
+  }
+  model->ctx_size_ = options.ctx_size > 0 ? options.ctx_size
+                                          : std::min(config.context_length, kDefaultContext);
+  model->slice_ = {.layers = {0, config.n_layers},
+                   .kv_heads = {0, config.n_kv_heads},
+                   .experts = {.part = 0, .n_parts = options.workers.empty() ? 1 : 0},
+                   .vocab = {0, config.vocab_size}};
+  const int64_t kv_tokens =
+      options.kv_tokens > 0 ? options.kv_tokens : kDefaultSequences * model->ctx_size_;
+  SHOAL_RETURN_IF_ERROR(model->CheckMemory(options, kv_tokens));
+  SHOAL_ASSIGN_OR_RETURN(
+      model->kv_cache_, KvCache::Create(config, model->slice_, options.kv_type, kv_tokens));
+  model->pool_ =
+      std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : DefaultThreads());
+  SHOAL_RETURN_IF_ERROR(model->LoadExperts(options));
+  ExpertExecutor* experts = model->local_experts_.get();
+  SHOAL_ASSIGN_OR_RETURN(
+      model->engine_,
+      Engine::Create(config, *model->file_, model->slice_, model->kernels_, model->pool_.get(),
+                     experts, &model->exchange_, model->kv_cache_.get(),
+                     {.max_step_tokens = options.max_step_tokens,
+                      .activations_f32 = options.activations_f32}));
+  return model;
+}
+
+// The cache is taken page by page as it fills, so a cache that can never fill is refused here.
+absl::Status LoadedModel::CheckMemory(const ModelOptions& options, int64_t kv_tokens) const {
+  const int64_t kv_bytes = KvCache::BytesFor(config_, slice_, options.kv_type, kv_tokens);
+  int64_t weight_bytes = static_cast<int64_t>(file_->file_bytes());
+  if (!options.workers.empty()) {
+    for (const TensorInfo& tensor : file_->tensors()) {
+      if (tensor.shape.size() == 3) weight_bytes -= static_cast<int64_t>(tensor.n_bytes);
+    }
+  }
+  const int64_t available = AvailableMemoryBytes();
+  if (kv_bytes <= available - weight_bytes) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "not enough memory: a KV cache of ", kv_tokens, " positions takes ", kv_bytes >> 20,
+      " MiB and the weights ", weight_bytes >> 20, " MiB, but ", available >> 20,
+      " MiB are available; lower --ctx-size or use --kv-type f16"));
+}
+
+absl::Status LoadedModel::LoadExperts(const ModelOptions& options) {
+  RowFormat format = RowFormat::kF32;
+  if (!options.activations_f32) {
+    SHOAL_ASSIGN_OR_RETURN(format, RowFormatOf(config_, *file_));
+  }
+  if (options.workers.empty()) {
+    SHOAL_ASSIGN_OR_RETURN(
+        local_experts_,
+        LocalExperts::Load(config_, *file_, slice_.experts, kernels_, pool_.get(),
+                           {.format = format, .activations_f32 = options.activations_f32}));
+    return absl::OkStatus();
+  }
+  return absl::UnimplementedError("this build cannot connect to workers yet");
+}
+
+}  // namespace shoal

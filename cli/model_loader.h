@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/thread_pool.h"
+#include "engine/engine.h"
+#include "engine/kv_cache.h"
+#include "engine/local_experts.h"
+#include "model/import/gguf_reader.h"
+#include "model/model_config.h"
+
+namespace shoal {
+
+struct ModelOptions {
+  std::string model_path;
+  int threads = 0;         // 0: one per core.
+  int64_t ctx_size = 0;    // Longest sequence; 0: the model's, at most kDefaultContext.
+  int64_t kv_tokens = 0;   // Positions of all sequences together; 0: kDefaultSequences * ctx_size.
+  KvType kv_type = KvType::kF16;
+  bool activations_f32 = false;
+  int max_step_tokens = 512;
+  std::vector<std::string> workers;  // Their addresses; none: the experts are in this process.
+};
+
+inline constexpr int64_t kDefaultContext = 4096;
+inline constexpr int kDefaultSequences = 4;
+
+// One thread per core this process may use.
+int DefaultThreads();
+
+// What `shoal up`, `bench` and `logits` all start from: a model file, its experts (here or on
+// workers), a KV cache and the engine over them.
+class LoadedModel {
+ public:
+  // Refuses what does not fit before it reads any weight.
+  static absl::StatusOr<std::unique_ptr<LoadedModel>> Load(const ModelOptions& options);
+  ~LoadedModel();
+
+  const GgufReader& file() const { return *file_; }
+  const ModelConfig& config() const { return config_; }
+  const KernelTable& kernels() const { return kernels_; }
+  int64_t ctx_size() const { return ctx_size_; }
+  Engine& engine() { return *engine_; }
+  KvCache& kv_cache() { return *kv_cache_; }
+  LocalExperts* local_experts() { return local_experts_.get(); }  // Null with workers.
+  int n_threads() const { return pool_->n_threads(); }
+
+ private:
+  explicit LoadedModel(const KernelTable& kernels) : kernels_(kernels) {}
+  absl::Status CheckMemory(const ModelOptions& options, int64_t kv_tokens) const;
+  absl::Status LoadExperts(const ModelOptions& options);
+
+  const KernelTable& kernels_;
+  std::unique_ptr<GgufReader> file_;
+  ModelConfig config_;
+  ModelSlice slice_;
+  int64_t ctx_size_ = 0;
+  std::unique_ptr<ThreadPool> pool_;
+  std::unique_ptr<LocalExperts> local_experts_;
+  SoloExchange exchange_;
+  std::unique_ptr<KvCache> kv_cache_;
+  std::unique_ptr<Engine> engine_;
+};
+
+// "f16" or "f32". InvalidArgument, naming both, for anything else.
+absl::StatusOr<KvType> ParseKvType(const std::string& name);
+
+}  // namespace shoal
