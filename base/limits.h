@@ -32,10 +32,14 @@ inline constexpr size_t kMaxRequestLineBytes = size_t{8} << 10;
 inline constexpr size_t kMaxHeaderBytes = size_t{16} << 10;
 inline constexpr size_t kMaxBodyBytes = size_t{4} << 20;
 inline constexpr int kMaxJsonDepth = 64;
+inline constexpr int kMaxJsonContainers = 65536;        // Bounds the memory of a parsed body.
+inline constexpr int kMaxHeaderFields = 100;
 inline constexpr int kMaxMessages = 1024;
+inline constexpr int kMaxTools = 128;
 inline constexpr int kMaxStopStrings = 16;
 inline constexpr size_t kMaxStopBytes = 256;
 inline constexpr int kMaxConnections = 16384;
+inline constexpr int kMaxConnectionsPerAddress = 256;
 inline constexpr int kMaxQueuedRequests = 256;          // Waiting for KV room; beyond that 503.
 inline constexpr size_t kMaxStreamBufferBytes = size_t{64} << 10;  // F26: full = not scheduled.
 

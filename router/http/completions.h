@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "router/generate.h"
+#include "router/http/completion_reply.h"
+#include "router/http/served_model.h"
+
+namespace shoal {
+
+// POST /v1/completions: JSON in, an answer under way out. Thread-safe.
+class Completions {
+ public:
+  // Both outlive this.
+  Completions(const Generate* generate, const ServedModel* model)
+      : generate_(generate), model_(model) {}
+
+  // Errors as of ParseTextRequest and StartCompletion.
+  absl::StatusOr<CompletionReply> Handle(std::string_view body) const;
+
+ private:
+  const Generate* const generate_;
+  const ServedModel* const model_;
+};
+
+}  // namespace shoal

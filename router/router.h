@@ -1,0 +1,69 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "engine/engine.h"
+#include "engine/kv_cache.h"
+#include "model/chat_template.h"
+#include "model/tokenizer.h"
+#include "router/admission.h"
+#include "router/generate.h"
+#include "router/http/api.h"
+#include "router/http/server.h"
+#include "router/step_batcher.h"
+
+namespace shoal {
+
+// The router: takes requests over HTTP, batches them into steps of one engine, streams the answers
+// back. Thread-safe but for Start and Stop.
+class Router {
+ public:
+  struct Options {
+    // All outlive the router.
+    Engine* engine = nullptr;
+    KvCache* kv_cache = nullptr;
+    const Tokenizer* tokenizer = nullptr;
+    const ChatTemplate* chat_template = nullptr;  // Null: chat is refused, completions work.
+
+    std::string model_name;
+    std::string fingerprint;
+    int64_t context_length = 0;  // Of one answer with its prompt; at most what the cache holds.
+    ListenAddress listen;
+    StepBatcher::Options batch;
+    size_t max_queued = kMaxQueuedRequests;
+    HttpServer::Options http;
+  };
+
+  // Takes the port. InvalidArgument when the context is longer than the cache, or a name is missing.
+  static absl::StatusOr<std::unique_ptr<Router>> Create(Options options);
+  // Stops.
+  ~Router();
+
+  void Start();
+  // Refuses new answers from now on; those that wait or run go on.
+  void Drain();
+  // Fails every answer that still runs, ends the server and joins all threads.
+  void Stop();
+
+  uint16_t port() const { return server_->port(); }
+  // Answers that run or wait.
+  int n_answers() const;
+  const StepBatcher& batcher() const { return batcher_; }
+
+ private:
+  explicit Router(const Options& options);
+
+  std::atomic<bool> ready_{false};
+  Admission admission_;
+  StepBatcher batcher_;
+  Generate generate_;
+  Api api_;
+  std::unique_ptr<HttpServer> server_;
+};
+
+}  // namespace shoal
