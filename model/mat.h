@@ -21,7 +21,9 @@ struct MatView {
       : data(data_), rows(rows_), cols(cols_), stride(stride_) {}
   MatView(T* data_, int64_t rows_, int64_t cols_) : MatView(data_, rows_, cols_, cols_) {}
   // A view of mutable elements is one of constant elements.
-  operator MatView<const T>() const { return {data, rows, cols, stride}; }
+  operator MatView<const T>() const {  // NOLINT(google-explicit-constructor)
+    return {data, rows, cols, stride};
+  }
 
   T* row(int64_t r) const {
     SHOAL_DCHECK(r >= 0 && r < rows);
