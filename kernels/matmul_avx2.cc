@@ -78,37 +78,32 @@ struct FormatQ4 {
   static constexpr int kOffset = 8;
   static constexpr bool kHalves = false;
   static constexpr bool kMins = false;
-  static constexpr int64_t kBlockBytes = sizeof(Nibbles) + 2 * kPackRows;
+  using Group = GroupQ4;
+  static constexpr int kGroupBlocks = 2;
 
-  FormatQ4(const std::byte* data, int64_t n_blocks)
-      : q(reinterpret_cast<const Nibbles*>(data)),
-        d(reinterpret_cast<const uint16_t*>(q + n_blocks)) {}
   template <int kTile>
   void Dot(int64_t b, int first, const ActivationTile& x, __m256i (*sums)[2]) const {
     __m256i w[8];
-    LoadNibbles(q[b], first, w);
+    LoadNibbles(groups[b / 2].q[b % 2], first, w);
     for (int t = 0; t < kTile; ++t) {
       sums[t][0] = _mm256_add_epi32(sums[t][0], DotNibbles(w, x.q[t] + b * 32, 1));
     }
   }
   __m256 Scale(int64_t b, int first, int /*half*/) const {
-    return F32FromF16x8(d + b * kPackRows + first);
+    return F32FromF16x8(groups[b / 2].d[b % 2] + first);
   }
   __m256 NegatedMin(int64_t /*b*/, int /*first*/) const { return _mm256_setzero_ps(); }
 
-  const Nibbles* q;
-  const uint16_t* d;
+  const GroupQ4* groups;
 };
 
 struct FormatQ8 {
   static constexpr int kOffset = 128;
   static constexpr bool kHalves = false;
   static constexpr bool kMins = false;
-  static constexpr int64_t kBlockBytes = sizeof(Bytes) + 2 * kPackRows;
+  using Group = GroupQ8;
+  static constexpr int kGroupBlocks = 2;
 
-  FormatQ8(const std::byte* data, int64_t n_blocks)
-      : q(reinterpret_cast<const Bytes*>(data)),
-        d(reinterpret_cast<const uint16_t*>(q + n_blocks)) {}
   // A byte times a byte would saturate 16 bits: lower and upper nibbles apart, then low + 16 high.
   template <int kTile>
   void Dot(int64_t b, int first, const ActivationTile& x, __m256i (*sums)[2]) const {
@@ -116,7 +111,7 @@ struct FormatQ8 {
     for (int part = 0; part < 2; ++part) {
       __m256i w[8];
       for (int k = 0; k < 8; ++k) {
-        const __m256i both = Load256(q[b].word[k][first]);
+        const __m256i both = Load256(groups[b / 2].q[b % 2].word[k][first]);
         w[k] = _mm256_and_si256(part == 0 ? both : _mm256_srli_epi16(both, 4), low);
       }
       for (int t = 0; t < kTile; ++t) {
@@ -126,22 +121,20 @@ struct FormatQ8 {
     }
   }
   __m256 Scale(int64_t b, int first, int /*half*/) const {
-    return F32FromF16x8(d + b * kPackRows + first);
+    return F32FromF16x8(groups[b / 2].d[b % 2] + first);
   }
   __m256 NegatedMin(int64_t /*b*/, int /*first*/) const { return _mm256_setzero_ps(); }
 
-  const Bytes* q;
-  const uint16_t* d;
+  const GroupQ8* groups;
 };
 
 struct FormatQ4K {
   static constexpr int kOffset = 0;
   static constexpr bool kHalves = false;
   static constexpr bool kMins = true;
-  static constexpr int64_t kBlockBytes = sizeof(GroupQ4K) / 8;
+  using Group = GroupQ4K;
+  static constexpr int kGroupBlocks = 8;
 
-  FormatQ4K(const std::byte* data, int64_t /*n_blocks*/)
-      : groups(reinterpret_cast<const GroupQ4K*>(data)) {}
   template <int kTile>
   void Dot(int64_t b, int first, const ActivationTile& x, __m256i (*sums)[2]) const {
     __m256i w[8];
@@ -167,10 +160,9 @@ struct FormatQ6K {
   static constexpr int kOffset = 32;
   static constexpr bool kHalves = true;
   static constexpr bool kMins = false;
-  static constexpr int64_t kBlockBytes = sizeof(GroupQ6K) / 8;
+  using Group = GroupQ6K;
+  static constexpr int kGroupBlocks = 8;
 
-  FormatQ6K(const std::byte* data, int64_t /*n_blocks*/)
-      : groups(reinterpret_cast<const GroupQ6K*>(data)) {}
   template <int kTile>
   void Dot(int64_t b, int first, const ActivationTile& x, __m256i (*sums)[2]) const {
     const GroupQ6K& group = groups[b / 8];
@@ -270,11 +262,13 @@ template <typename Format, int kTile>
 void MultiplyTile(const PackedView& w, ActivationTile& x, int64_t row_begin, int64_t row_end,
                   float* y, int64_t y_stride) {
   const int64_t n_blocks = w.cols / 32;
+  const int64_t n_groups = (n_blocks + Format::kGroupBlocks - 1) / Format::kGroupBlocks;
   for (int64_t begin = 0; begin < n_blocks; begin += kChunkBlocks) {
     const int64_t end = begin + kChunkBlocks < n_blocks ? begin + kChunkBlocks : n_blocks;
     for (int t = 0; t < kTile; ++t) SumBlocks<Format>(x.q[t] + begin * 32, end - begin, x.sums[t]);
     for (int64_t n = row_begin; n < row_end; n += kLanes) {
-      const Format format(w.data + n / kPackRows * n_blocks * Format::kBlockBytes, n_blocks);
+      const Format format{reinterpret_cast<const typename Format::Group*>(w.data) +
+                          n / kPackRows * n_groups};
       const __m256i mask = LaneMask(row_end - n);
       __m256 acc[kTile];
       for (int t = 0; t < kTile; ++t) {

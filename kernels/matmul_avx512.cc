@@ -45,46 +45,39 @@ struct FormatQ4 {
   static constexpr int kOffset = 8;
   static constexpr bool kHalves = false;
   static constexpr bool kMins = false;
-  static constexpr int64_t kBlockBytes = sizeof(Nibbles) + 2 * kPackRows;
+  using Group = GroupQ4;
+  static constexpr int kGroupBlocks = 2;
 
-  FormatQ4(const std::byte* data, int64_t n_blocks)
-      : q(reinterpret_cast<const Nibbles*>(data)),
-        d(reinterpret_cast<const uint16_t*>(q + n_blocks)) {}
-  void Words(int64_t b, __m512i* w) const { LoadNibbles(q[b], w); }
-  __m512 Scale(int64_t b, int /*half*/) const { return F32FromF16x16(d + b * kPackRows); }
+  void Words(int64_t b, __m512i* w) const { LoadNibbles(groups[b / 2].q[b % 2], w); }
+  __m512 Scale(int64_t b, int /*half*/) const { return F32FromF16x16(groups[b / 2].d[b % 2]); }
   __m512 NegatedMin(int64_t /*b*/) const { return _mm512_setzero_ps(); }
 
-  const Nibbles* q;
-  const uint16_t* d;
+  const GroupQ4* groups;
 };
 
 struct FormatQ8 {
   static constexpr int kOffset = 128;
   static constexpr bool kHalves = false;
   static constexpr bool kMins = false;
-  static constexpr int64_t kBlockBytes = sizeof(Bytes) + 2 * kPackRows;
+  using Group = GroupQ8;
+  static constexpr int kGroupBlocks = 2;
 
-  FormatQ8(const std::byte* data, int64_t n_blocks)
-      : q(reinterpret_cast<const Bytes*>(data)),
-        d(reinterpret_cast<const uint16_t*>(q + n_blocks)) {}
   void Words(int64_t b, __m512i* w) const {
-    for (int k = 0; k < 8; ++k) w[k] = Load512(q[b].word[k]);
+    for (int k = 0; k < 8; ++k) w[k] = Load512(groups[b / 2].q[b % 2].word[k]);
   }
-  __m512 Scale(int64_t b, int /*half*/) const { return F32FromF16x16(d + b * kPackRows); }
+  __m512 Scale(int64_t b, int /*half*/) const { return F32FromF16x16(groups[b / 2].d[b % 2]); }
   __m512 NegatedMin(int64_t /*b*/) const { return _mm512_setzero_ps(); }
 
-  const Bytes* q;
-  const uint16_t* d;
+  const GroupQ8* groups;
 };
 
 struct FormatQ4K {
   static constexpr int kOffset = 0;
   static constexpr bool kHalves = false;
   static constexpr bool kMins = true;
-  static constexpr int64_t kBlockBytes = sizeof(GroupQ4K) / 8;
+  using Group = GroupQ4K;
+  static constexpr int kGroupBlocks = 8;
 
-  FormatQ4K(const std::byte* data, int64_t /*n_blocks*/)
-      : groups(reinterpret_cast<const GroupQ4K*>(data)) {}
   void Words(int64_t b, __m512i* w) const { LoadNibbles(groups[b / 8].q[b % 8], w); }
   __m512 Scale(int64_t b, int /*half*/) const {
     const GroupQ4K& group = groups[b / 8];
@@ -103,10 +96,9 @@ struct FormatQ6K {
   static constexpr int kOffset = 32;
   static constexpr bool kHalves = true;
   static constexpr bool kMins = false;
-  static constexpr int64_t kBlockBytes = sizeof(GroupQ6K) / 8;
+  using Group = GroupQ6K;
+  static constexpr int kGroupBlocks = 8;
 
-  FormatQ6K(const std::byte* data, int64_t /*n_blocks*/)
-      : groups(reinterpret_cast<const GroupQ6K*>(data)) {}
   void Words(int64_t b, __m512i* w) const {
     const GroupQ6K& group = groups[b / 8];
     LoadNibbles(group.q[b % 8], w);
@@ -240,11 +232,13 @@ template <typename Format, int kTile>
 void MultiplyTile(const PackedView& w, ActivationTile& x, int64_t row_begin, int64_t row_end,
                   float* y, int64_t y_stride) {
   const int64_t n_blocks = w.cols / 32;
+  const int64_t n_groups = (n_blocks + Format::kGroupBlocks - 1) / Format::kGroupBlocks;
   for (int64_t begin = 0; begin < n_blocks; begin += kChunkBlocks) {
     const int64_t end = begin + kChunkBlocks < n_blocks ? begin + kChunkBlocks : n_blocks;
     for (int t = 0; t < kTile; ++t) SumBlocks<Format>(x.q[t] + begin * 32, end - begin, x.sums[t]);
     for (int64_t n = row_begin; n < row_end; n += kPackRows) {
-      const Format format(w.data + n / kPackRows * n_blocks * Format::kBlockBytes, n_blocks);
+      const Format format{reinterpret_cast<const typename Format::Group*>(w.data) +
+                          n / kPackRows * n_groups};
       const int64_t n_out = row_end - n < kPackRows ? row_end - n : kPackRows;
       const __mmask16 mask = static_cast<__mmask16>((1U << n_out) - 1U);
       __m512 acc[kTile];

@@ -14,9 +14,9 @@ namespace {
 int64_t GroupBytes(DType dtype, int64_t cols) {
   switch (dtype) {
     case DType::kQ8_0:
-      return cols / 32 * static_cast<int64_t>(sizeof(Bytes) + 2 * kPackRows);
+      return (cols + 63) / 64 * static_cast<int64_t>(sizeof(GroupQ8));
     case DType::kQ4_0:
-      return cols / 32 * static_cast<int64_t>(sizeof(Nibbles) + 2 * kPackRows);
+      return (cols + 63) / 64 * static_cast<int64_t>(sizeof(GroupQ4));
     case DType::kQ4_K:
       return cols / 256 * static_cast<int64_t>(sizeof(GroupQ4K));
     case DType::kQ6_K:
@@ -30,36 +30,28 @@ int64_t GroupBytes(DType dtype, int64_t cols) {
   return 0;
 }
 
-// One row's share of a group: where its parts of a block lie.
-template <typename Quants>
-uint16_t* SimpleScales(std::byte* group, int64_t n_blocks) {
-  return reinterpret_cast<uint16_t*>(group + n_blocks * static_cast<int64_t>(sizeof(Quants)));
-}
-
-void PackQ8Row(const std::byte* src, int64_t n_blocks, int64_t r, std::byte* group) {
-  Bytes* quants = reinterpret_cast<Bytes*>(group);
-  uint16_t* scales = SimpleScales<Bytes>(group, n_blocks);
+void PackQ8Row(const std::byte* src, int64_t n_blocks, int64_t r, std::byte* packed) {
   for (int64_t b = 0; b < n_blocks; ++b) {
     BlockQ8_0 block;
     std::memcpy(&block, src + b * static_cast<int64_t>(sizeof(block)), sizeof(block));
-    scales[b * kPackRows + r] = block.d;
+    GroupQ8& group = reinterpret_cast<GroupQ8*>(packed)[b / 2];
+    group.d[b % 2][r] = block.d;
     for (int k = 0; k < 8; ++k) {
       uint32_t word;
       std::memcpy(&word, block.q + 4 * k, 4);
       word ^= 0x80808080U;  // value + 128 in each byte.
-      std::memcpy(quants[b].word[k][r], &word, 4);
+      std::memcpy(group.q[b % 2].word[k][r], &word, 4);
     }
   }
 }
 
-void PackQ4Row(const std::byte* src, int64_t n_blocks, int64_t r, std::byte* group) {
-  Nibbles* quants = reinterpret_cast<Nibbles*>(group);
-  uint16_t* scales = SimpleScales<Nibbles>(group, n_blocks);
+void PackQ4Row(const std::byte* src, int64_t n_blocks, int64_t r, std::byte* packed) {
   for (int64_t b = 0; b < n_blocks; ++b) {
     BlockQ4_0 block;
     std::memcpy(&block, src + b * static_cast<int64_t>(sizeof(block)), sizeof(block));
-    scales[b * kPackRows + r] = block.d;
-    for (int k = 0; k < 4; ++k) std::memcpy(quants[b].word[k][r], block.q + 4 * k, 4);
+    GroupQ4& group = reinterpret_cast<GroupQ4*>(packed)[b / 2];
+    group.d[b % 2][r] = block.d;
+    for (int k = 0; k < 4; ++k) std::memcpy(group.q[b % 2].word[k][r], block.q + 4 * k, 4);
   }
 }
 
@@ -138,23 +130,19 @@ int Nibble(const Nibbles& q, int64_t r, int element) {
   return (q.word[in_half / 4][r][in_half % 4] >> (4 * (element / 16))) & 0xF;
 }
 
-WeightBlock ReadQ8(const std::byte* group, int64_t n_blocks, int64_t r, int64_t b) {
-  const Bytes& quants = reinterpret_cast<const Bytes*>(group)[b];
+WeightBlock ReadQ8(const GroupQ8& group, int64_t r, int64_t b) {
   WeightBlock out{};
-  for (int i = 0; i < 32; ++i) out.q[i] = static_cast<int8_t>(quants.word[i / 4][r][i % 4] - 128);
-  const std::byte* scales = group + n_blocks * static_cast<int64_t>(sizeof(Bytes));
-  const uint16_t d = reinterpret_cast<const uint16_t*>(scales)[b * kPackRows + r];
-  out.scale[0] = out.scale[1] = F32FromF16(d);
+  for (int i = 0; i < 32; ++i) {
+    out.q[i] = static_cast<int8_t>(group.q[b].word[i / 4][r][i % 4] - 128);
+  }
+  out.scale[0] = out.scale[1] = F32FromF16(group.d[b][r]);
   return out;
 }
 
-WeightBlock ReadQ4(const std::byte* group, int64_t n_blocks, int64_t r, int64_t b) {
-  const Nibbles& quants = reinterpret_cast<const Nibbles*>(group)[b];
+WeightBlock ReadQ4(const GroupQ4& group, int64_t r, int64_t b) {
   WeightBlock out{};
-  for (int i = 0; i < 32; ++i) out.q[i] = static_cast<int8_t>(Nibble(quants, r, i) - 8);
-  const std::byte* scales = group + n_blocks * static_cast<int64_t>(sizeof(Nibbles));
-  const uint16_t d = reinterpret_cast<const uint16_t*>(scales)[b * kPackRows + r];
-  out.scale[0] = out.scale[1] = F32FromF16(d);
+  for (int i = 0; i < 32; ++i) out.q[i] = static_cast<int8_t>(Nibble(group.q[b], r, i) - 8);
+  out.scale[0] = out.scale[1] = F32FromF16(group.d[b][r]);
   return out;
 }
 
@@ -184,9 +172,9 @@ WeightBlock ReadBlock(const PackedView& w, int64_t row, int64_t b) {
   const int64_t r = row % kPackRows;
   switch (w.dtype) {
     case DType::kQ8_0:
-      return ReadQ8(group, w.cols / 32, r, b);
+      return ReadQ8(reinterpret_cast<const GroupQ8*>(group)[b / 2], r, b % 2);
     case DType::kQ4_0:
-      return ReadQ4(group, w.cols / 32, r, b);
+      return ReadQ4(reinterpret_cast<const GroupQ4*>(group)[b / 2], r, b % 2);
     case DType::kQ4_K:
       return ReadQ4K(reinterpret_cast<const GroupQ4K*>(group)[b / 8], r, b % 8);
     default:

@@ -9,9 +9,10 @@
 // elements 4k to 4k + 3, and word k of all rows stands together, 64 bytes. Nothing is rounded; rows
 // that a matrix lacks in its last group are zeros. Float weights stay in file order.
 //
-//   Q4_0   [blocks] Nibbles, then [blocks][16] f16 d; a nibble is value + 8
-//   Q8_0   [blocks] Bytes, then [blocks][16] f16 d; a byte is value + 128
-//   Q4_K   [cols / 256] GroupQ4K     Q6_K   [cols / 256] GroupQ6K
+// A group is an array of one of the structs below: [ceil(cols / 64)] GroupQ4 or GroupQ8,
+// [cols / 256] GroupQ4K or GroupQ6K. All are multiples of 64 bytes, so that no word straddles cache
+// lines, and are read from front to back in one stream (scales in an array of their own cost a third
+// of the bandwidth that a product with one row reaches).
 namespace shoal {
 
 // Byte i of word k holds elements 4k + i (low nibble) and 16 + 4k + i (high nibble).
@@ -20,6 +21,14 @@ struct Nibbles {
 };
 struct Bytes {
   uint8_t word[8][kPackRows][4];
+};
+struct GroupQ4 {  // A nibble is value + 8.
+  Nibbles q[2];
+  uint16_t d[2][kPackRows];
+};
+struct GroupQ8 {  // A byte is value + 128.
+  Bytes q[2];
+  uint16_t d[2][kPackRows];
 };
 struct GroupQ4K {
   Nibbles q[8];
@@ -35,9 +44,9 @@ struct GroupQ6K {
   uint8_t upper[8][2][kPackRows][4];
   int8_t scale[16][kPackRows];
   uint16_t d[kPackRows];
-  uint8_t padding[32];  // To a multiple of 64, so that words do not straddle cache lines.
+  uint8_t padding[32];
 };
-static_assert(sizeof(Nibbles) == 256 && sizeof(Bytes) == 512);
+static_assert(sizeof(GroupQ4) == 576 && sizeof(GroupQ8) == 1088);
 static_assert(sizeof(GroupQ4K) == 2368 && sizeof(GroupQ6K) == 3392);
 
 namespace grouped {
