@@ -19,5 +19,11 @@ namespace shoal {
 namespace scalar {
 void Attend(const AttendArgs& args);
 }  // namespace scalar
+namespace avx2 {
+void Attend(const AttendArgs& args);
+}  // namespace avx2
+namespace avx512 {
+void Attend(const AttendArgs& args);
+}  // namespace avx512
 
 }  // namespace shoal

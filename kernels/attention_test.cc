@@ -118,5 +118,48 @@ TEST(AttentionTest, OneKeyGivesItsValue) {
   }
 }
 
+// Goal: every variant gives the scalar bits, however queries share a call. Method: head lengths that
+// are no multiple of a register, key counts around tiles' ends, scores up to thousands apart.
+TEST(AttentionTest, EveryVariantGivesTheScalarBits) {
+  const std::vector<int64_t> n_keys = {1, 2, 15, 16, 17, 63, 64, 65, 66, 67, 68, 127, 128, 129, 300};
+  for (const int head_dim : {1, 8, 16, 24, 48, 64, 80, 128, 200}) {
+    for (const KvType type : {KvType::kF32, KvType::kF16}) {
+      for (const float magnitude : {1.0F, 300.0F}) {
+        const AttendCase c(head_dim, n_keys, type, magnitude);
+        const std::vector<float> truth = c.Run(*AvailableKernels().front(), 1);
+        for (const KernelTable* kernels : AvailableKernels()) {
+          for (const size_t n_per_call : {1, 3, 4, 15}) {
+            const std::vector<float> got = c.Run(*kernels, n_per_call);
+            ASSERT_EQ(Hash(got), Hash(truth))
+                << IsaName(kernels->isa) << " head_dim " << head_dim << " f16 "
+                << (type == KvType::kF16) << " magnitude " << magnitude << " per call "
+                << n_per_call;
+          }
+        }
+      }
+    }
+  }
+}
+
+// Values that a query does not see may be anything, NaN too.
+TEST(AttentionTest, WhatIsNotSeenDoesNotCount) {
+  AttendCase c(64, {5, 6, 7, 70}, KvType::kF32);
+  for (const KernelTable* kernels : AvailableKernels()) {
+    const std::vector<float> truth = c.Run(*kernels, 4);
+    AttendCase poisoned = c;
+    poisoned.k_tiles = {poisoned.k.data(), poisoned.k.data() + kKeyTile * 64};
+    poisoned.v_tiles = {poisoned.v.data(), poisoned.v.data() + kKeyTile * 64};
+    std::fill(poisoned.k.begin() + 70 * 64, poisoned.k.end(), NAN);
+    std::fill(poisoned.v.begin() + 70 * 64, poisoned.v.end(), NAN);
+    EXPECT_EQ(Hash(poisoned.Run(*kernels, 4)), Hash(truth)) << IsaName(kernels->isa);
+    // Keys 7 to 69 only the last query sees.
+    std::fill(poisoned.k.begin() + 7 * 64, poisoned.k.end(), NAN);
+    std::fill(poisoned.v.begin() + 7 * 64, poisoned.v.end(), NAN);
+    const std::vector<float> got = poisoned.Run(*kernels, 4);
+    EXPECT_EQ(HashBytes(got.data(), 3 * 64 * 4), HashBytes(truth.data(), 3 * 64 * 4));
+    EXPECT_TRUE(std::isnan(got.back()));
+  }
+}
+
 }  // namespace
 }  // namespace shoal

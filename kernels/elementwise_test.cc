@@ -77,5 +77,68 @@ TEST(ElementwiseTest, SiluMulAxpyAndAddMatchTheirFormulas) {
   }
 }
 
+// Every row op of a table over x (and y), one result after another; NaNs all made alike.
+std::vector<uint32_t> AllOps(const KernelTable& kernels, const std::vector<float>& x,
+                             const std::vector<float>& y) {
+  const int64_t n = static_cast<int64_t>(x.size());
+  std::vector<uint32_t> bits;
+  const auto keep = [&](const std::vector<float>& values) {
+    for (const float v : values) {
+      bits.push_back(std::isnan(v) ? 0x7FC00000U : std::bit_cast<uint32_t>(v));
+    }
+  };
+  std::vector<float> out(x.size());
+  kernels.rms_norm(x.data(), y.data(), n, 1e-5F, out.data());
+  keep(out);
+  out = x;
+  kernels.softmax(out.data(), n);
+  keep(out);
+  kernels.silu_mul(x.data(), y.data(), n, out.data());
+  keep(out);
+  out = y;
+  kernels.axpy(-1.37F, x.data(), n, out.data());
+  keep(out);
+  out = y;
+  kernels.add(x.data(), n, out.data());
+  keep(out);
+  for (const auto rope : {kernels.rope_half, kernels.rope_adjacent}) {
+    out = x;
+    rope(out.data(), y.data(), y.data() + n / 2, static_cast<int>(n / 2 * 2));
+    keep(out);
+  }
+  return bits;
+}
+
+TEST(ElementwiseTest, EveryVariantGivesTheScalarBits) {
+  for (const int64_t n : {1, 2, 7, 8, 15, 16, 17, 31, 32, 33, 64, 100, 128, 2048, 2053}) {
+    std::vector<float> x = RandomFloats(n, 16);
+    const std::vector<float> y = RandomFloats(n, 17);
+    for (int extreme = 0; extreme < 7; ++extreme) {
+      const float special[7] = {1.0F, -200.0F, 0x1p-130F, 88.9F, 3e38F, INFINITY, NAN};
+      x[static_cast<size_t>(n / 2)] = special[extreme];
+      const std::vector<uint32_t> truth = AllOps(*AvailableKernels().front(), x, y);
+      for (const KernelTable* kernels : AvailableKernels()) {
+        ASSERT_EQ(AllOps(*kernels, x, y), truth)
+            << IsaName(kernels->isa) << " n " << n << " special " << special[extreme];
+      }
+    }
+  }
+}
+
+// Exp at every exponent and through every variant, seen through SiLU's quotient with gate = -x.
+TEST(ElementwiseTest, SiluGivesTheScalarBitsOverTheWholeRange) {
+  std::vector<float> gate;
+  for (float x = -110.0F; x < 110.0F; x += 0.0173F) gate.push_back(x);
+  const std::vector<float> one(gate.size(), 1.0F);
+  const int64_t n = static_cast<int64_t>(gate.size());
+  std::vector<float> truth(gate.size());
+  AvailableKernels().front()->silu_mul(gate.data(), one.data(), n, truth.data());
+  for (const KernelTable* kernels : AvailableKernels()) {
+    std::vector<float> got(gate.size());
+    kernels->silu_mul(gate.data(), one.data(), n, got.data());
+    EXPECT_EQ(Hash(got), Hash(truth)) << IsaName(kernels->isa);
+  }
+}
+
 }  // namespace
 }  // namespace shoal

@@ -39,10 +39,21 @@ constexpr KernelTable kScalarKernels = {
 constexpr KernelTable Avx2Kernels() {
   KernelTable table = kScalarKernels;
   table.isa = Isa::kAvx2;
+  table.quantize_row = avx2::QuantizeRow;
+  table.encode_f16_row = avx2::EncodeF16Row;
+  table.decode_f16_row = avx2::DecodeF16Row;
+  table.store_kv = avx2::StoreKv;
   table.packed_bytes = grouped::PackedBytes;
   table.pack_rows = grouped::PackRows;
   table.unpack_row = grouped::UnpackRow;
   table.matmul = avx2::Matmul;
+  table.attend = avx2::Attend;
+  table.rms_norm = avx2::RmsNorm;
+  table.softmax = avx2::Softmax;
+  table.silu_mul = avx2::SiluMul;
+  table.axpy = avx2::Axpy;
+  table.add = avx2::Add;
+  table.rope_half = avx2::RopeHalf;
   return table;
 }
 
@@ -50,6 +61,13 @@ constexpr KernelTable Avx512Kernels() {
   KernelTable table = Avx2Kernels();
   table.isa = Isa::kAvx512;
   table.matmul = avx512::Matmul;
+  table.attend = avx512::Attend;
+  table.rms_norm = avx512::RmsNorm;
+  table.softmax = avx512::Softmax;
+  table.silu_mul = avx512::SiluMul;
+  table.axpy = avx512::Axpy;
+  table.add = avx512::Add;
+  table.rope_half = avx512::RopeHalf;
   return table;
 }
 

@@ -28,4 +28,11 @@ void DecodeF16Row(const uint16_t* x, int64_t n, float row_scale, float* out);
 void StoreKv(const float* x, int64_t n, KvType type, void* out);
 }  // namespace scalar
 
+namespace avx2 {  // AVX-512 machines take these too: rounding waits for memory.
+void QuantizeRow(const float* x, int64_t n, int8_t* q, float* scales);
+void EncodeF16Row(const float* x, int64_t n, uint16_t* out, float* row_scale);
+void DecodeF16Row(const uint16_t* x, int64_t n, float row_scale, float* out);
+void StoreKv(const float* x, int64_t n, KvType type, void* out);
+}  // namespace avx2
+
 }  // namespace shoal

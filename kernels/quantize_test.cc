@@ -114,6 +114,46 @@ TEST(F16RowTest, ZerosHaveScaleOneAndNonFiniteRowsAreNan) {
   }
 }
 
+// Every rounding of a row, NaN scales made alike.
+std::vector<uint32_t> AllRoundings(const KernelTable& kernels, const std::vector<float>& x) {
+  const int64_t n = static_cast<int64_t>(x.size());
+  const QuantizedRows rows(kernels, x, 1, n);
+  std::vector<uint32_t> bits(rows.q8.begin(), rows.q8.end());
+  const auto keep = [&](float v) {
+    bits.push_back(std::isnan(v) ? 0x7FC00000U : std::bit_cast<uint32_t>(v));
+  };
+  for (const float scale : rows.scales) keep(scale);
+  std::vector<uint16_t> half(x.size());
+  float scale = 0.0F;
+  kernels.encode_f16_row(x.data(), n, half.data(), &scale);
+  keep(scale);
+  bits.insert(bits.end(), half.begin(), half.end());
+  std::vector<float> back(x.size());
+  kernels.decode_f16_row(half.data(), n, scale, back.data());
+  for (const float v : back) keep(v);
+  kernels.store_kv(x.data(), n, KvType::kF16, half.data());
+  for (const uint16_t h : half) bits.push_back((h & 0x7FFF) > 0x7C00 ? 0x7E00 : h);
+  return bits;
+}
+
+TEST(QuantizeTest, EveryVariantGivesTheScalarBits) {
+  for (const int64_t n : {1, 7, 8, 31, 32, 33, 63, 64, 100, 2048, 2053}) {
+    for (const float magnitude : {1.0F, 1e-39F, 1e-30F, 1e-6F, 3e4F, 1e37F}) {
+      for (const float special : {0.0F, -0.0F, INFINITY, NAN, 65520.0F, 3.4028235e38F}) {
+        std::vector<float> x = RandomFloats(n, 7);
+        for (float& v : x) v *= magnitude;
+        x[static_cast<size_t>(n / 3)] = special;
+        const std::vector<uint32_t> truth = AllRoundings(*AvailableKernels().front(), x);
+        for (const KernelTable* kernels : AvailableKernels()) {
+          ASSERT_EQ(AllRoundings(*kernels, x), truth)
+              << IsaName(kernels->isa) << " n " << n << " magnitude " << magnitude << " special "
+              << special;
+        }
+      }
+    }
+  }
+}
+
 TEST(StoreKvTest, F32IsKeptAndF16IsRounded) {
   const std::vector<float> x = RandomFloats(71, 6);
   for (const KernelTable* kernels : AvailableKernels()) {

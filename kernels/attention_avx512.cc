@@ -1,0 +1,11 @@
+#include "kernels/attention.h"
+
+#include "kernels/f32x16_avx512.h"
+// After the lanes that it is written in.
+#include "kernels/attention_f32x16.h"
+
+namespace shoal::avx512 {
+
+void Attend(const AttendArgs& args) { AttendLanes(args); }
+
+}  // namespace shoal::avx512

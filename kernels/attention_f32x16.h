@@ -1,0 +1,230 @@
+#pragma once
+
+// The body of attention.h over 16 lanes. Included by attention_avx2.cc and _avx512.cc after their
+// f32x16 header; private to each. Up to kQueryTile queries share each load of a key or a value;
+// the sums of each are its own.
+namespace shoal {
+namespace {
+
+// A tile of one query: largest score, sum of exponentials; the output lies in scratch.
+struct TilePart {
+  float max;
+  float sum;
+};
+
+// s[i][k] = (q[i] . key k) * scale for keys [0, n_keys rounded up to 4) of a tile.
+template <int kQueries, typename T>
+inline void Scores(const float* const* q, const T* keys, int64_t n_keys, int head_dim, float scale,
+                   float (*s)[kKeyTile]) {
+  for (int64_t k = 0; k < n_keys; k += 4) {
+    const T* rows = keys + k * head_dim;
+    F32x16 acc[kQueries][4];
+    for (auto& query : acc) {
+      for (F32x16& a : query) a = Broadcast(0.0F);
+    }
+    int d = 0;
+    for (; d + 16 <= head_dim; d += 16) {
+      F32x16 key[4];
+      for (int j = 0; j < 4; ++j) key[j] = Load(rows + j * head_dim + d);
+      for (int i = 0; i < kQueries; ++i) {
+        const F32x16 query = Load(q[i] + d);
+        for (int j = 0; j < 4; ++j) acc[i][j] = Fma(query, key[j], acc[i][j]);
+      }
+    }
+    if (d < head_dim) {
+      for (int j = 0; j < 4; ++j) {
+        const F32x16 key = LoadFirst(rows + j * head_dim + d, head_dim - d);
+        for (int i = 0; i < kQueries; ++i) {
+          acc[i][j] = Fma(LoadFirst(q[i] + d, head_dim - d), key, acc[i][j]);
+        }
+      }
+    }
+    for (int i = 0; i < kQueries; ++i) {
+      _mm_storeu_ps(&s[i][k], _mm_mul_ps(Sum4(acc[i]), _mm_set1_ps(scale)));
+    }
+  }
+}
+
+// Scores of n_keys keys become exponentials, in place.
+inline TilePart Exponentials(float* s, int64_t n_keys) {
+  const F32x16 lowest = Broadcast(-__builtin_inff());
+  F32x16 largest = lowest;
+  for (int64_t k = 0; k < n_keys; k += 16) {
+    const int64_t inside = n_keys - k < 16 ? n_keys - k : 16;
+    largest = Max(KeepFirst(Load(s + k), inside, lowest), largest);
+  }
+  const float max = LargestLane(largest);
+  F32x16 sums = Broadcast(0.0F);
+  for (int64_t k = 0; k < n_keys; k += 16) {
+    const int64_t inside = n_keys - k < 16 ? n_keys - k : 16;
+    const F32x16 p =
+        KeepFirst(Exp(Sub(Load(s + k), Broadcast(max))), inside, Broadcast(0.0F));
+    sums = Add(sums, p);
+    Store(s + k, p);
+  }
+  return {max, Sum(sums)};
+}
+
+// out[i][d..] += sum over keys [begin, end) of p[i][key] * value, keys ascending; kVectors * 16
+// elements from d on, or fewer than 16 when `partial` is not 0.
+template <int kQueries, int kVectors, typename T>
+inline void AddValuesAt(const float (*p)[kKeyTile], const T* values, int64_t begin, int64_t end,
+                        int head_dim, int d, int partial, float* const* out) {
+  F32x16 acc[kQueries][kVectors];
+  for (int i = 0; i < kQueries; ++i) {
+    for (int j = 0; j < kVectors; ++j) {
+      const float* from = out[i] + d + 16 * j;
+      acc[i][j] = partial != 0 ? LoadFirst(from, partial) : Load(from);
+    }
+  }
+  for (int64_t k = begin; k < end; ++k) {
+    F32x16 value[kVectors];
+    for (int j = 0; j < kVectors; ++j) {
+      const T* from = values + k * head_dim + d + 16 * j;
+      value[j] = partial != 0 ? LoadFirst(from, partial) : Load(from);
+    }
+    for (int i = 0; i < kQueries; ++i) {
+      const F32x16 weight = Broadcast(p[i][k]);
+      for (int j = 0; j < kVectors; ++j) acc[i][j] = Fma(weight, value[j], acc[i][j]);
+    }
+  }
+  for (int i = 0; i < kQueries; ++i) {
+    for (int j = 0; j < kVectors; ++j) {
+      float* to = out[i] + d + 16 * j;
+      if (partial != 0) {
+        StoreFirst(to, partial, acc[i][j]);
+      } else {
+        Store(to, acc[i][j]);
+      }
+    }
+  }
+}
+
+template <int kQueries, typename T>
+inline void AddValues(const float (*p)[kKeyTile], const T* values, int64_t begin, int64_t end,
+                      int head_dim, float* const* out) {
+  if (begin >= end) return;
+  int d = 0;
+  for (; d + 64 <= head_dim; d += 64) {
+    AddValuesAt<kQueries, 4>(p, values, begin, end, head_dim, d, 0, out);
+  }
+  for (; d + 16 <= head_dim; d += 16) {
+    AddValuesAt<kQueries, 1>(p, values, begin, end, head_dim, d, 0, out);
+  }
+  if (d < head_dim) {
+    AddValuesAt<kQueries, 1>(p, values, begin, end, head_dim, d, head_dim - d, out);
+  }
+}
+
+// out = fma(part, b, out * a), element by element.
+inline void MergeOutput(const float* part, float a, float b, int head_dim, float* out) {
+  int d = 0;
+  for (; d + 16 <= head_dim; d += 16) {
+    Store(out + d, Fma(Load(part + d), Broadcast(b), Mul(Load(out + d), Broadcast(a))));
+  }
+  if (d == head_dim) return;
+  const int left = head_dim - d;
+  const F32x16 scaled = Mul(LoadFirst(out + d, left), Broadcast(a));
+  StoreFirst(out + d, left, Fma(LoadFirst(part + d, left), Broadcast(b), scaled));
+}
+
+inline void DivideBy(float sum, int head_dim, float* out) {
+  int d = 0;
+  for (; d + 16 <= head_dim; d += 16) Store(out + d, Div(Load(out + d), Broadcast(sum)));
+  if (d < head_dim) {
+    StoreFirst(out + d, head_dim - d, Div(LoadFirst(out + d, head_dim - d), Broadcast(sum)));
+  }
+}
+
+inline float ExpOf(float x) {
+  float lanes[16];
+  Store(lanes, Exp(Broadcast(x)));
+  return lanes[0];
+}
+
+// What a query has gathered over the tiles so far; its output lies in `out`.
+struct Gathered {
+  const float* q;
+  float* out;
+  int64_t n_keys;
+  TilePart total;
+};
+
+// Tile `tile` of kQueries queries that all see some of it.
+template <int kQueries, typename T>
+inline void AttendTile(const AttendArgs& args, int64_t tile, Gathered* queries) {
+  const T* keys = static_cast<const T*>(args.k_tiles[tile]);
+  const T* values = static_cast<const T*>(args.v_tiles[tile]);
+  alignas(64) float s[kQueries][kKeyTile];
+  const float* q[kQueries];
+  float* out[kQueries];
+  int64_t visible[kQueries];
+  int64_t fewest = kKeyTile;
+  int64_t most = 0;
+  for (int i = 0; i < kQueries; ++i) {
+    const int64_t left = queries[i].n_keys - tile * kKeyTile;
+    visible[i] = left < kKeyTile ? left : kKeyTile;
+    fewest = visible[i] < fewest ? visible[i] : fewest;
+    most = visible[i] > most ? visible[i] : most;
+    q[i] = queries[i].q;
+    out[i] = tile == 0 ? queries[i].out : args.scratch + i * args.head_dim;
+  }
+  Scores<kQueries>(q, keys, most, args.head_dim, args.scale, s);
+  TilePart parts[kQueries];
+  for (int i = 0; i < kQueries; ++i) {
+    parts[i] = Exponentials(s[i], visible[i]);
+    __builtin_memset(out[i], 0, static_cast<size_t>(args.head_dim) * sizeof(float));
+  }
+  AddValues<kQueries>(s, values, 0, fewest, args.head_dim, out);
+  for (int i = 0; i < kQueries; ++i) {
+    AddValues<1>(s + i, values, fewest, visible[i], args.head_dim, out + i);
+    if (tile == 0) {
+      queries[i].total = parts[i];
+      continue;
+    }
+    TilePart& total = queries[i].total;
+    const float max = parts[i].max > total.max ? parts[i].max : total.max;
+    const float a = ExpOf(total.max - max);
+    const float b = ExpOf(parts[i].max - max);
+    total = {max, __builtin_fmaf(parts[i].sum, b, total.sum * a)};
+    MergeOutput(out[i], a, b, args.head_dim, queries[i].out);
+  }
+}
+
+// All tiles of up to kQueryTile queries.
+template <typename T>
+inline void AttendQueries(const AttendArgs& args, int first, int n) {
+  Gathered queries[kQueryTile];
+  int64_t longest = 0;
+  for (int i = 0; i < n; ++i) {
+    const int query = first + i;
+    queries[i] = {args.q[query], args.out[query], args.n_keys[query], {}};
+    longest = queries[i].n_keys > longest ? queries[i].n_keys : longest;
+  }
+  for (int64_t tile = 0; tile * kKeyTile < longest; ++tile) {
+    bool all = n == kQueryTile;
+    for (int i = 0; i < n; ++i) all = all && queries[i].n_keys > tile * kKeyTile;
+    if (all) {
+      AttendTile<kQueryTile, T>(args, tile, queries);
+      continue;
+    }
+    for (int i = 0; i < n; ++i) {
+      if (queries[i].n_keys > tile * kKeyTile) AttendTile<1, T>(args, tile, queries + i);
+    }
+  }
+  for (int i = 0; i < n; ++i) DivideBy(queries[i].total.sum, args.head_dim, queries[i].out);
+}
+
+inline void AttendLanes(const AttendArgs& args) {
+  for (int first = 0; first < args.n_queries; first += kQueryTile) {
+    const int n = args.n_queries - first < kQueryTile ? args.n_queries - first : kQueryTile;
+    if (args.kv_type == KvType::kF16) {
+      AttendQueries<uint16_t>(args, first, n);
+    } else {
+      AttendQueries<float>(args, first, n);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace shoal
