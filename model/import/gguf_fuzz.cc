@@ -1,0 +1,72 @@
+// Any bytes, read as a GGUF file: whatever the reader accepts must then be readable to its last
+// byte, and nothing may crash. Seeds: tests/data/fuzz/gguf, dictionary: tests/data/fuzz/gguf.dict.
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/check.h"
+#include "model/import/gguf_model.h"
+#include "model/import/gguf_reader.h"
+
+namespace shoal {
+namespace {
+
+// Every key that a consumer asks for, by every getter: types are the file's to choose.
+void AskForEverything(const GgufReader& file) {
+  for (const char* key : {"general.alignment", "general.name", "qwen3moe.block_count",
+                          "tokenizer.ggml.tokens", "tokenizer.ggml.token_type",
+                          "tokenizer.ggml.scores", "tokenizer.ggml.merges", "a5", "a6", "t12"}) {
+    file.Has(key);
+    (void)file.ArrayLength(key);
+    (void)file.GetUint(key);
+    (void)file.GetFloat(key);
+    (void)file.GetBool(key);
+    (void)file.GetString(key);
+    (void)file.GetStrings(key);
+    (void)file.GetInts(key);
+    (void)file.GetFloats(key);
+  }
+}
+
+void ReadEveryTensor(const GgufReader& file) {
+  std::vector<std::byte> bytes;
+  uint64_t total = 0;
+  for (const TensorInfo& tensor : file.tensors()) {
+    SHOAL_CHECK(file.Find(tensor.name) == &tensor);
+    SHOAL_CHECK_LE(tensor.file_offset + tensor.n_bytes, file.file_bytes());
+    bytes.resize(tensor.n_bytes);
+    SHOAL_CHECK(file.Read(tensor, 0, bytes).ok());
+    total += tensor.n_bytes;
+  }
+  SHOAL_CHECK_LE(total, file.file_bytes());  // No byte belongs to two tensors.
+}
+
+void CheckConsumers(const GgufReader& file) {
+  if (const auto config = ReadModelConfig(file); config.ok()) {
+    SHOAL_CHECK(ValidateConfig(*config).ok());
+  }
+  if (const auto vocabulary = ReadVocabulary(file); vocabulary.ok()) {
+    SHOAL_CHECK_EQ(vocabulary->tokens.size(), vocabulary->types.size());
+    SHOAL_CHECK_LT(vocabulary->eos_id, static_cast<int64_t>(vocabulary->tokens.size()));
+  }
+  (void)ReadChatTemplate(file);
+  SHOAL_CHECK(!ModelName(file).empty());
+  SHOAL_CHECK_EQ(file.HeaderHash().size(), size_t{64});
+}
+
+}  // namespace
+}  // namespace shoal
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const auto file =
+      shoal::GgufReader::Parse("fuzz.gguf", std::as_bytes(std::span<const uint8_t>(data, size)));
+  if (!file.ok()) {
+    SHOAL_CHECK(!file.status().message().empty());
+    return 0;
+  }
+  shoal::AskForEverything(**file);
+  shoal::ReadEveryTensor(**file);
+  shoal::CheckConsumers(**file);
+  return 0;
+}
