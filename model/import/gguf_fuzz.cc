@@ -17,15 +17,21 @@ void AskForEverything(const GgufReader& file) {
   for (const char* key : {"general.alignment", "general.name", "qwen3moe.block_count",
                           "tokenizer.ggml.tokens", "tokenizer.ggml.token_type",
                           "tokenizer.ggml.scores", "tokenizer.ggml.merges", "a5", "a6", "t12"}) {
-    file.Has(key);
-    (void)file.ArrayLength(key);
+    const auto length = file.ArrayLength(key);
+    SHOAL_CHECK(file.Has(key) || !length.ok());
     (void)file.GetUint(key);
     (void)file.GetFloat(key);
     (void)file.GetBool(key);
     (void)file.GetString(key);
-    (void)file.GetStrings(key);
-    (void)file.GetInts(key);
-    (void)file.GetFloats(key);
+    if (const auto values = file.GetStrings(key); values.ok()) {
+      SHOAL_CHECK_EQ(values->size(), *length);
+    }
+    if (const auto values = file.GetInts(key); values.ok()) {
+      SHOAL_CHECK_EQ(values->size(), *length);
+    }
+    if (const auto values = file.GetFloats(key); values.ok()) {
+      SHOAL_CHECK_EQ(values->size(), *length);
+    }
   }
 }
 
