@@ -135,6 +135,8 @@ def main():
         "every_type": container(typed + arrays, []),
         "real_header": header,
         "real_vocabulary": vocabulary,
+        "one_tensor": container([], [("w", 0, (8,), bytes(32))]),
+        "two_tensors": container([], [("w", 0, (8,), bytes(32)), ("v", 8, (32, 1), bytes(34))]),
         "empty_container": container([], []),
     }
     for name, raw in seeds.items():
