@@ -129,7 +129,6 @@ struct FormatQ8 {
 };
 
 struct FormatQ4K {
-  static constexpr int kOffset = 0;
   static constexpr bool kHalves = false;
   static constexpr bool kMins = true;
   using Group = GroupQ4K;
