@@ -1,0 +1,152 @@
+#include <gtest/gtest.h>
+
+#include <cstdio>
+
+#include "kernels/kernels_testing.h"
+
+// Golden bits of docs/arithmetic.md, version 1: hashes of what each op gives for inputs from fixed
+// seeds. A change of any of them is a new version of the arithmetic, and a new numerics class.
+namespace shoal {
+namespace {
+
+uint64_t HashProduct(const KernelTable& kernels, DType dtype, bool q8) {
+  const int64_t rows = 35;
+  const int64_t cols = 768;
+  const int64_t n_rows = 5;
+  const PackedMatrix w = Pack(kernels, dtype, rows, cols, RandomWeights(dtype, rows, cols, 61));
+  const std::vector<float> x = RandomFloats(n_rows * cols, 62);
+  const QuantizedRows rounded(kernels, x, n_rows, cols);
+  std::vector<float> y(static_cast<size_t>(n_rows * rows));
+  kernels.matmul(w.view(), q8 ? rounded.view() : FloatRows(x, n_rows, cols), 0, rows, y.data(),
+                 rows);
+  return Hash(y);
+}
+
+uint64_t HashAttention(const KernelTable& kernels, KvType type) {
+  const int dim = 72;
+  const std::vector<int64_t> n_keys = {1, 64, 65, 150};
+  const std::vector<float> k = RandomFloats(3 * kKeyTile * dim, 63);
+  const std::vector<float> v = RandomFloats(3 * kKeyTile * dim, 64);
+  const std::vector<float> q = RandomFloats(4 * dim, 65);
+  std::vector<float> k_stored(k.size());
+  std::vector<float> v_stored(v.size());
+  kernels.store_kv(k.data(), static_cast<int64_t>(k.size()), type, k_stored.data());
+  kernels.store_kv(v.data(), static_cast<int64_t>(v.size()), type, v_stored.data());
+  const size_t tile_bytes = static_cast<size_t>(kKeyTile * dim) * (type == KvType::kF16 ? 2 : 4);
+  std::vector<const void*> k_tiles;
+  std::vector<const void*> v_tiles;
+  for (size_t j = 0; j < 3; ++j) {
+    k_tiles.push_back(reinterpret_cast<const char*>(k_stored.data()) + j * tile_bytes);
+    v_tiles.push_back(reinterpret_cast<const char*>(v_stored.data()) + j * tile_bytes);
+  }
+  std::vector<float> out(q.size());
+  std::vector<const float*> q_rows;
+  std::vector<float*> out_rows;
+  for (size_t i = 0; i < n_keys.size(); ++i) {
+    q_rows.push_back(q.data() + i * dim);
+    out_rows.push_back(out.data() + i * dim);
+  }
+  std::vector<float> scratch(static_cast<size_t>(AttendScratchFloats(dim)));
+  kernels.attend({.head_dim = dim,
+                  .scale = 0.1178511302F,
+                  .n_queries = 4,
+                  .q = q_rows.data(),
+                  .out = out_rows.data(),
+                  .n_keys = n_keys.data(),
+                  .kv_type = type,
+                  .k_tiles = k_tiles.data(),
+                  .v_tiles = v_tiles.data(),
+                  .scratch = scratch.data()});
+  return Hash(out);
+}
+
+uint64_t HashRowOps(const KernelTable& kernels) {
+  const int64_t n = 1003;
+  const std::vector<float> x = RandomFloats(n, 66);
+  const std::vector<float> y = RandomFloats(n, 67);
+  std::vector<float> all;
+  std::vector<float> out(x.size());
+  const auto keep = [&] { all.insert(all.end(), out.begin(), out.end()); };
+  kernels.rms_norm(x.data(), y.data(), n, 1e-6F, out.data());
+  keep();
+  out = x;
+  kernels.softmax(out.data(), n);
+  keep();
+  kernels.silu_mul(x.data(), y.data(), n, out.data());
+  keep();
+  out = y;
+  kernels.axpy(0.37F, x.data(), n, out.data());
+  keep();
+  kernels.add(x.data(), n, out.data());
+  keep();
+  kernels.rope_half(out.data(), x.data(), y.data(), 1002);
+  keep();
+  kernels.rope_adjacent(out.data(), x.data(), y.data(), 1002);
+  keep();
+  return Hash(all);
+}
+
+uint64_t HashRounding(const KernelTable& kernels) {
+  const int64_t n = 1003;
+  const std::vector<float> x = RandomFloats(n, 68);
+  const QuantizedRows rows(kernels, x, 1, n);
+  std::vector<uint16_t> half(x.size());
+  float scale = 0.0F;
+  kernels.encode_f16_row(x.data(), n, half.data(), &scale);
+  return Hash(rows.q8) ^ Hash(rows.scales) ^ Hash(half) ^ HashBytes(&scale, sizeof(scale));
+}
+
+uint64_t HashAngles() {
+  std::vector<float> cos(64 * 9);
+  std::vector<float> sin(cos.size());
+  for (size_t i = 0; i < 9; ++i) {
+    const int64_t position = i == 0 ? 0 : int64_t{1} << (3 * (i - 1));
+    RopeAngles(position, i % 2 == 0 ? 10000.0 : 1e6, 128, &cos[i * 64], &sin[i * 64]);
+  }
+  return Hash(cos) ^ (Hash(sin) << 1);
+}
+
+struct Golden {
+  const char* name;
+  uint64_t hash;
+};
+
+std::vector<Golden> AllHashes(const KernelTable& kernels) {
+  return {
+      {"Q8_0, int8 rows", HashProduct(kernels, DType::kQ8_0, true)},
+      {"Q4_0, int8 rows", HashProduct(kernels, DType::kQ4_0, true)},
+      {"Q4_K, int8 rows", HashProduct(kernels, DType::kQ4_K, true)},
+      {"Q6_K, int8 rows", HashProduct(kernels, DType::kQ6_K, true)},
+      {"Q8_0, f32 rows", HashProduct(kernels, DType::kQ8_0, false)},
+      {"Q4_0, f32 rows", HashProduct(kernels, DType::kQ4_0, false)},
+      {"Q4_K, f32 rows", HashProduct(kernels, DType::kQ4_K, false)},
+      {"Q6_K, f32 rows", HashProduct(kernels, DType::kQ6_K, false)},
+      {"F32", HashProduct(kernels, DType::kF32, false)},
+      {"attention over f32", HashAttention(kernels, KvType::kF32)},
+      {"attention over f16", HashAttention(kernels, KvType::kF16)},
+      {"row ops", HashRowOps(kernels)},
+      {"rounding", HashRounding(kernels)},
+      {"angles", HashAngles()},
+  };
+}
+
+constexpr uint64_t kVersion1[] = {
+    0xd04fa4a814262afe, 0x25e392d2e461c15e, 0xcbde91b5957ac9a5, 0xe0dd4361858abe93,
+    0xcfa3c710596bc65e, 0xdc6567ae00190dc5, 0xb7c356f373fc89f1, 0xd94dc0dd50fba36e,
+    0xf93df640ed3fff68, 0x7bed9fcd533daee0, 0x6f1d7d3e90238823, 0x5837851c108e39ec,
+    0xa990c66754ff08dd, 0x06d92aaa29a3b12b,
+};
+
+TEST(GoldenTest, EveryVariantGivesTheBitsOfVersion1) {
+  for (const KernelTable* kernels : AvailableKernels()) {
+    const std::vector<Golden> got = AllHashes(*kernels);
+    ASSERT_EQ(got.size(), std::size(kVersion1));
+    for (size_t i = 0; i < got.size(); ++i) {
+      EXPECT_EQ(got[i].hash, kVersion1[i])
+          << IsaName(kernels->isa) << ": " << got[i].name << std::hex << " 0x" << got[i].hash;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace shoal
