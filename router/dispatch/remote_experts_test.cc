@@ -1,0 +1,216 @@
+#include "router/dispatch/remote_experts.h"
+
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "engine/numerics_class.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "proto/in_process_transport.h"
+#include "tests/support/random_experts.h"
+#include "tests/support/test_cluster.h"
+
+namespace shoal {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::vector<float> RunExperts(ExpertExecutor& experts, int layer, const RandomRows& rows,
+                       const StepContext& step = {}) {
+  Mat<float> out(rows.x.rows(), rows.x.cols());
+  ExpertCall call = experts.Start(layer, rows.x.view(), rows.routing, step);
+  const RowStatuses statuses = experts.Finish(std::move(call), out.view());
+  EXPECT_TRUE(statuses.ok()) << statuses.row(0);
+  return {out.data(), out.data() + out.rows() * out.cols()};
+}
+
+bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+// Goal: whoever computes the experts, the bits are the same.
+// Method: random experts, on 1 to 5 workers and in this process; calls whole and cut.
+TEST(RemoteExpertsTest, I1_SameBitsAsLocalExperts) {
+  const ModelConfig config = TinyExpertsConfig();
+  for (const DType dtype : {DType::kQ8_0, DType::kF32}) {
+    const auto weights = RandomExpertWeights(config, dtype, 11);
+    const RowFormat format = *RowFormatOf(config, *weights);
+    const LoadedExperts local = LoadExperts(config, *weights, {}, {.format = format});
+    for (const int n_workers : {1, 2, 3, 5}) {
+      InProcessNetwork network;
+      const auto cluster = TestCluster::Start(config, *weights, n_workers, network);
+      for (const int max_results : {0, 4}) {
+        const auto remote = cluster->Connect(network, [&](RemoteExperts::Options& options) {
+          options.max_call_results = max_results;
+        });
+        ASSERT_TRUE(remote.ok()) << remote.status();
+        for (const int n_tokens : {1, 2, 33}) {
+          for (int layer = 0; layer < config.n_layers; ++layer) {
+            const RandomRows rows(config, n_tokens, 400 + n_tokens);
+            EXPECT_TRUE(SameBits(RunExperts(**remote, layer, rows), RunExperts(*local.experts, layer, rows)))
+                << n_workers << " workers, " << n_tokens << " rows, layer " << layer;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(RemoteExpertsTest, EveryWorkerShowsWhatItComputed) {
+  const ModelConfig config = TinyExpertsConfig();
+  const auto weights = RandomExpertWeights(config, DType::kQ8_0, 11);
+  InProcessNetwork network;
+  const auto cluster = TestCluster::Start(config, *weights, 3, network);
+  const auto remote = cluster->Connect(network);
+  ASSERT_TRUE(remote.ok()) << remote.status();
+  RunExperts(**remote, 0, RandomRows(config, 40, 5));
+  const auto workers = (*remote)->GetWorkerStatus(absl::Now() + absl::Seconds(20));
+  ASSERT_TRUE(workers.ok()) << workers.status();
+  uint64_t rows = 0;
+  uint64_t residents = 0;
+  for (const WorkerStatus& worker : *workers) {
+    EXPECT_GT(worker.rows_computed, 0U);
+    EXPECT_EQ(worker.calls, 1U);
+    EXPECT_GT(worker.bytes_in, 0U);
+    EXPECT_GT(worker.bytes_out, 0U);
+    EXPECT_GT(worker.resident_expert_bytes, 0U);
+    EXPECT_GT(worker.rss_bytes, 0U);
+    rows += worker.rows_computed;
+    residents += worker.resident_experts;
+  }
+  EXPECT_EQ(rows, 40U * config.top_k);
+  EXPECT_EQ(residents, static_cast<uint64_t>(config.n_experts * config.n_layers));
+  EXPECT_EQ((*remote)->counters().calls, 3U);
+  EXPECT_EQ((*remote)->counters().failed_calls, 0U);
+}
+
+TEST(RemoteExpertsTest, RowsOfALostWorkerFailAndNameIt) {
+  const ModelConfig config = TinyExpertsConfig();
+  const auto weights = RandomExpertWeights(config, DType::kQ8_0, 11);
+  const LoadedExperts local = LoadExperts(config, *weights, {}, {});
+  InProcessNetwork network;
+  const auto cluster = TestCluster::Start(config, *weights, 3, network);
+  const auto remote = cluster->Connect(network);
+  ASSERT_TRUE(remote.ok()) << remote.status();
+  cluster->StopWorker(1);
+  const RandomRows rows(config, 40, 5);
+  const std::vector<float> expected = RunExperts(*local.experts, 0, rows);
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    Mat<float> out(40, config.hidden_dim);
+    ExpertCall call = (*remote)->Start(0, rows.x.view(), rows.routing, {});
+    const RowStatuses statuses = (*remote)->Finish(std::move(call), out.view());
+    int n_failed = 0;
+    for (int t = 0; t < 40; ++t) {
+      bool needs_lost = false;
+      for (int k = 0; k < config.top_k; ++k) {
+        needs_lost |= rows.topk_ids[t * config.top_k + k] % 3 == 1;
+      }
+      const absl::Status status = statuses.row(t);
+      EXPECT_EQ(status.ok(), !needs_lost) << t;
+      if (needs_lost) {
+        ++n_failed;
+        EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+        EXPECT_THAT(std::string(status.message()), HasSubstr("worker 1 ("));
+      } else {
+        EXPECT_EQ(std::memcmp(out.row(t), expected.data() + t * config.hidden_dim,
+                              config.hidden_dim * sizeof(float)),
+                  0);
+      }
+    }
+    EXPECT_GT(n_failed, 0);
+    EXPECT_LT(n_failed, 40);
+  }
+}
+
+TEST(RemoteExpertsTest, WorkersOfAnotherModelAreRefused) {
+  const ModelConfig config = TinyExpertsConfig();
+  const auto weights = RandomExpertWeights(config, DType::kQ8_0, 11);
+  InProcessNetwork network;
+  const auto cluster = TestCluster::Start(config, *weights, 2, network);
+  const auto expect_refused = [&](auto change, const char* why) {
+    const auto remote = cluster->Connect(network, change);
+    EXPECT_EQ(remote.status().code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(remote.status().message()), HasSubstr(why));
+  };
+  expect_refused([](RemoteExperts::Options& o) { o.model_id = "other"; }, "serves model");
+  expect_refused([](RemoteExperts::Options& o) { o.activations_f32 = true; }, "numerics class");
+  expect_refused([](RemoteExperts::Options& o) { std::swap(o.addresses[0], o.addresses[1]);
+                                                 o.n_experts = 11; },
+                 "holds");
+}
+
+TEST(RemoteExpertsTest, AbsentWorkerIsNamed) {
+  InProcessNetwork network;
+  const auto cluster =
+      TestCluster::Start(TinyExpertsConfig(),
+                         *RandomExpertWeights(TinyExpertsConfig(), DType::kQ8_0, 11), 1, network);
+  const auto remote = cluster->Connect(
+      network, [](RemoteExperts::Options& options) { options.addresses.push_back("nowhere"); });
+  EXPECT_EQ(remote.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(remote.status().message()), HasSubstr("nowhere"));
+}
+
+TEST(RemoteExpertsTest, CancelledStepEndsAtOnce) {
+  const ModelConfig config = TinyExpertsConfig();
+  const auto weights = RandomExpertWeights(config, DType::kQ8_0, 11);
+  InProcessNetwork network;
+  const auto cluster = TestCluster::Start(config, *weights, 1, network);
+  auto mute = std::make_unique<MuteDialer>(network.NewDialer());
+  const auto remote = RemoteExperts::Connect(cluster->options(), std::move(mute),
+                                             network.NewDialer());
+  ASSERT_TRUE(remote.ok()) << remote.status();
+  const RandomRows rows(config, 2, 5);
+  Mat<float> out(2, config.hidden_dim);
+  std::atomic<bool> cancelled{true};
+  ExpertCall call =
+      (*remote)->Start(0, rows.x.view(), rows.routing, StepContext{.cancelled = &cancelled});
+  EXPECT_EQ((*remote)->Finish(std::move(call), out.view()).row(1).code(),
+            absl::StatusCode::kCancelled);
+}
+
+TEST(RemoteExpertsTest, SilentWorkerFailsAtTheDeadline) {
+  const ModelConfig config = TinyExpertsConfig();
+  const auto weights = RandomExpertWeights(config, DType::kQ8_0, 11);
+  InProcessNetwork network;
+  const auto cluster = TestCluster::Start(config, *weights, 1, network);
+  auto mute = std::make_unique<MuteDialer>(network.NewDialer());
+  const auto remote = RemoteExperts::Connect(cluster->options(), std::move(mute),
+                                             network.NewDialer());
+  ASSERT_TRUE(remote.ok()) << remote.status();
+  const RandomRows rows(config, 2, 5);
+  Mat<float> out(2, config.hidden_dim);
+  ExpertCall call =
+      (*remote)->Start(0, rows.x.view(), rows.routing,
+                       StepContext{.deadline = absl::Now() + absl::Milliseconds(30)});
+  const absl::Status status = (*remote)->Finish(std::move(call), out.view()).row(0);
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("worker 0 ("));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("deadline"));
+}
+
+// Goal: with the network duplicating, replaying and delaying, either the right bits or an error.
+TEST(RemoteExpertsTest, F23_ReplayedRepliesChangeNothing) {
+  const ModelConfig config = TinyExpertsConfig();
+  const auto weights = RandomExpertWeights(config, DType::kQ8_0, 11);
+  const LoadedExperts local = LoadExperts(config, *weights, {}, {});
+  InProcessNetwork network;
+  const auto cluster = TestCluster::Start(config, *weights, 3, network);
+  auto echo = std::make_unique<ReplayingDialer>(network.NewDialer(), /*seed=*/3);
+  const auto remote = RemoteExperts::Connect(cluster->options(), std::move(echo),
+                                             network.NewDialer());
+  ASSERT_TRUE(remote.ok()) << remote.status();
+  for (int i = 0; i < 200; ++i) {
+    const RandomRows rows(config, 3, 1000 + i);
+    ASSERT_TRUE(SameBits(RunExperts(**remote, i % 2, rows), RunExperts(*local.experts, i % 2, rows))) << i;
+  }
+  const DroppedReplies dropped = (*remote)->counters().dropped;
+  EXPECT_GT(dropped.duplicate + dropped.late, 100U);
+}
+
+}  // namespace
+}  // namespace shoal
