@@ -22,7 +22,8 @@ class ChatTemplate {
   ~ChatTemplate();
 
   // Renders with `variables` (an object: "messages", "tools", "add_generation_prompt", "bos_token",
-  // ...). Text that came out of the messages' content is marked literal. `now` is what
+  // ...). All text of the request is marked literal: every string in `variables` but
+  // top-level ones named `*_token`, the model's own. `now`, in the local time zone, is what
   // strftime_now sees. InvalidArgument carries raise_exception's message; ResourceExhausted, the
   // limit that was passed.
   absl::StatusOr<std::vector<PromptPiece>> Render(const nlohmann::ordered_json& variables,
