@@ -43,13 +43,12 @@ absl::Status CheckCounts(const ModelConfig& c) {
 absl::Status ValidateConfig(const ModelConfig& config) {
   SHOAL_RETURN_IF_ERROR(CheckCounts(config));
   if (config.n_heads % config.n_kv_heads != 0) {
-    return absl::InvalidArgumentError(absl::StrCat("n_kv_heads is ", config.n_kv_heads,
-                                                   ", which does not divide n_heads ",
-                                                   config.n_heads));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "n_kv_heads is ", config.n_kv_heads, ", which does not divide n_heads ", config.n_heads));
   }
   if (config.head_dim % 2 != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "head_dim is ", config.head_dim, ", which is odd; rotary embedding turns pairs"));
+    return absl::InvalidArgumentError(absl::StrCat("head_dim is ", config.head_dim,
+                                                   ", which is odd; rotary embedding turns pairs"));
   }
   SHOAL_RETURN_IF_ERROR(FiniteAndPositive("rope_theta", config.rope_theta));
   return FiniteAndPositive("rms_norm_eps", config.rms_norm_eps);

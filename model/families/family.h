@@ -32,11 +32,11 @@ enum class TensorRole : uint8_t {
 
 // A number of ModelConfig that a tensor's shape is made of.
 enum class Extent : uint8_t {
-  kNone,      // No such dimension.
+  kNone,  // No such dimension.
   kVocab,
   kHidden,
-  kQueries,   // n_heads * head_dim.
-  kKeys,      // n_kv_heads * head_dim.
+  kQueries,  // n_heads * head_dim.
+  kKeys,     // n_kv_heads * head_dim.
   kHeadDim,
   kExperts,
   kFfn,
@@ -45,18 +45,18 @@ enum class Extent : uint8_t {
 // One row of a family's table: a tensor, or one per layer.
 struct TensorSpec {
   TensorRole role;
-  std::string_view name;         // "#" stands for the layer.
-  std::array<Extent, 3> shape;   // Outermost first, filled from the left.
-  bool f32_only = false;         // Norms and routers: stored whole, never quantized.
-  bool optional = false;         // Absent output head: the embedding serves in its place.
+  std::string_view name;        // "#" stands for the layer.
+  std::array<Extent, 3> shape;  // Outermost first, filled from the left.
+  bool f32_only = false;        // Norms and routers: stored whole, never quantized.
+  bool optional = false;        // Absent output head: the embedding serves in its place.
 };
 
 // One architecture: what it implies without saying so in the file, and the tensors it has.
 struct Family {
   std::string_view architecture;  // As general.architecture spells it.
   RopePairing rope_pairing;
-  bool head_norm;                 // RMS norm of each head of q and k before rope.
-  bool norm_topk_prob;            // Chosen experts' weights are divided by their sum.
+  bool head_norm;       // RMS norm of each head of q and k before rope.
+  bool norm_topk_prob;  // Chosen experts' weights are divided by their sum.
   std::span<const TensorSpec> tensors;
 };
 

@@ -17,8 +17,7 @@ namespace {
 constexpr char kRemake[] = "; convert the model again";
 
 absl::Status Refuse(const TensorInfo& tensor, const std::string& message) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("tensor ", Quoted(tensor.name), ": ", message));
+  return absl::InvalidArgumentError(absl::StrCat("tensor ", Quoted(tensor.name), ": ", message));
 }
 
 // The next multiple of `alignment`, a power of two, or nothing on overflow.
@@ -31,17 +30,16 @@ std::optional<uint64_t> AlignUp(uint64_t value, uint64_t alignment) {
 // Checks one tensor by itself and makes its offset absolute.
 absl::Status PlaceOne(TensorInfo& tensor, const DataRegion& region) {
   if (tensor.file_offset % region.alignment != 0) {
-    return Refuse(tensor, absl::StrCat("offset ", tensor.file_offset,
-                                       " is not a multiple of the alignment ", region.alignment,
-                                       kRemake));
+    return Refuse(
+        tensor, absl::StrCat("offset ", tensor.file_offset, " is not a multiple of the alignment ",
+                             region.alignment, kRemake));
   }
   const auto start = (Checked<uint64_t>(region.data_start) + tensor.file_offset).value();
   const auto end = start ? (Checked<uint64_t>(*start) + tensor.n_bytes).value() : std::nullopt;
   if (!end || *end > region.file_bytes) {
-    return Refuse(tensor, absl::StrCat(tensor.n_bytes, " bytes at data offset ",
-                                       tensor.file_offset, " (data begin at byte ",
-                                       region.data_start, ") end after the file, which has ",
-                                       region.file_bytes,
+    return Refuse(tensor, absl::StrCat(tensor.n_bytes, " bytes at data offset ", tensor.file_offset,
+                                       " (data begin at byte ", region.data_start,
+                                       ") end after the file, which has ", region.file_bytes,
                                        " bytes; the file is cut short: fetch it again"));
   }
   tensor.file_offset = *start;
@@ -64,9 +62,9 @@ absl::Status CheckFollows(const TensorInfo& tensor, const TensorInfo* before, ui
 
 absl::Status CheckEnd(uint64_t end, uint64_t padded_end, uint64_t file_bytes) {
   if (file_bytes <= std::max(end, padded_end)) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "the last tensor and its padding end at byte ", padded_end, ", the file has ", file_bytes,
-      " bytes; nothing accounts for the rest: fetch the file again"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("the last tensor and its padding end at byte ", padded_end, ", the file has ",
+                   file_bytes, " bytes; nothing accounts for the rest: fetch the file again"));
 }
 
 }  // namespace

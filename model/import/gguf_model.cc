@@ -81,8 +81,8 @@ class ConfigReader {
   absl::StatusOr<int> ReadCount(std::string_view name) const {
     SHOAL_ASSIGN_OR_RETURN(const uint64_t value, file_.GetUint(Key(name)));
     if (value <= INT_MAX) return static_cast<int>(value);
-    return Refuse(absl::StrCat("key ", Quoted(Key(name)), " is ", value, ", above the limit of ",
-                               INT_MAX));
+    return Refuse(
+        absl::StrCat("key ", Quoted(Key(name)), " is ", value, ", above the limit of ", INT_MAX));
   }
 
   absl::Status ReadNumbers() {
@@ -119,9 +119,9 @@ class ConfigReader {
     if (!file_.Has(Key(name))) return absl::OkStatus();
     SHOAL_ASSIGN_OR_RETURN(const uint64_t value, file_.GetUint(Key(name)));
     if (value == wanted) return absl::OkStatus();
-    return absl::InvalidArgumentError(
-        absl::StrCat(file_.path(), ": key ", Quoted(Key(name)), " is ", value, "; only ", wanted,
-                     " is computed here: use another model"));
+    return absl::InvalidArgumentError(absl::StrCat(file_.path(), ": key ", Quoted(Key(name)),
+                                                   " is ", value, "; only ", wanted,
+                                                   " is computed here: use another model"));
   }
 
   absl::Status Missing(const std::string& name) const {
@@ -139,8 +139,8 @@ class ConfigReader {
     SHOAL_ASSIGN_OR_RETURN(const uint64_t n_tokens, file_.ArrayLength(kTokens));
     if (n_tokens == static_cast<uint64_t>(embedding->shape.front())) return absl::OkStatus();
     return Refuse(absl::StrCat("key '", std::string(kTokens), "' has ", n_tokens,
-                               " elements, but tensor '", name, "' has ",
-                               embedding->shape.front(), " rows"));
+                               " elements, but tensor '", name, "' has ", embedding->shape.front(),
+                               " rows"));
   }
 
   absl::Status CheckTensors() {
@@ -233,9 +233,9 @@ absl::StatusOr<ModelConfig> ReadModelConfig(const GgufReader& file) {
   SHOAL_ASSIGN_OR_RETURN(const std::string architecture, file.GetString("general.architecture"));
   const Family* family = FindFamily(architecture);
   if (family == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        file.path(), ": architecture ", Quoted(architecture),
-        " is not supported; use a model of one of these: ", SupportedArchitectures()));
+    return absl::InvalidArgumentError(
+        absl::StrCat(file.path(), ": architecture ", Quoted(architecture),
+                     " is not supported; use a model of one of these: ", SupportedArchitectures()));
   }
   return ConfigReader(file, *family).Read();
 }

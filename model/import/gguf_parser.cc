@@ -90,10 +90,10 @@ class Parser {
   absl::Status FitsInRest(uint64_t count, uint64_t bytes_each, std::string_view what) {
     const auto needed = (Checked<uint64_t>(count) * bytes_each).value();
     if (needed && *needed <= cursor_.left()) return absl::OkStatus();
-    return ErrorAt(cursor_.pos(),
-                   absl::StrCat(count, " ", std::string(what), " need at least ", bytes_each,
-                                " bytes each, ", cursor_.left(),
-                                " bytes are left; the file is cut short: fetch it again"));
+    return ErrorAt(
+        cursor_.pos(),
+        absl::StrCat(count, " ", std::string(what), " need at least ", bytes_each, " bytes each, ",
+                     cursor_.left(), " bytes are left; the file is cut short: fetch it again"));
   }
 
   absl::Status ReadEntry() {
@@ -102,8 +102,8 @@ class Parser {
     SHOAL_ASSIGN_OR_RETURN(const std::string_view key,
                            cursor_.ReadString(1, kMaxGgufKeyBytes, "the key"));
     if (HasControlCharacter(key)) {
-      return ErrorAt(at, absl::StrCat("the key ", Quoted(key), " has a control character",
-                                      kDamaged));
+      return ErrorAt(at,
+                     absl::StrCat("the key ", Quoted(key), " has a control character", kDamaged));
     }
     entry.key_bytes = key.size();
     entry.key_offset = cursor_.pos() - key.size();
@@ -169,8 +169,8 @@ class Parser {
     for (size_t i = 0; i < bytes.size(); ++i) {
       const auto value = static_cast<unsigned char>(bytes[i]);
       if (value > 1) {
-        return ErrorAt(at + i, absl::StrCat("a BOOL is ", static_cast<int>(value),
-                                            ", not 0 or 1", kDamaged));
+        return ErrorAt(
+            at + i, absl::StrCat("a BOOL is ", static_cast<int>(value), ", not 0 or 1", kDamaged));
       }
     }
     return absl::OkStatus();
@@ -212,8 +212,8 @@ class Parser {
     const uint64_t at = cursor_.pos();
     SHOAL_ASSIGN_OR_RETURN(const uint32_t n_dims, cursor_.ReadU32("the number of dimensions"));
     if (n_dims < 1 || n_dims > kMaxGgufDims) {
-      return ErrorAt(at, absl::StrCat("has ", n_dims, " dimensions, not 1 to ", kMaxGgufDims,
-                                      kDamaged));
+      return ErrorAt(
+          at, absl::StrCat("has ", n_dims, " dimensions, not 1 to ", kMaxGgufDims, kDamaged));
     }
     tensor.shape.resize(n_dims);
     for (uint32_t d = 0; d < n_dims; ++d) {
@@ -236,10 +236,10 @@ class Parser {
       return absl::OkStatus();
     }
     const std::string known(GgmlTypeName(type));
-    return ErrorAt(at, absl::StrCat("type ", known.empty() ? absl::StrCat(type) : known,
-                                    known.empty() ? " is unknown" : " is not supported",
-                                    "; quantize the model to one of ",
-                                    std::string(SupportedGgmlTypes())));
+    return ErrorAt(
+        at, absl::StrCat("type ", known.empty() ? absl::StrCat(type) : known,
+                         known.empty() ? " is unknown" : " is not supported",
+                         "; quantize the model to one of ", std::string(SupportedGgmlTypes())));
   }
 
   // The data begins at the next multiple of the alignment. A file without tensors may end before.
@@ -260,18 +260,16 @@ class Parser {
     for (const GgufEntry& entry : parsed_.entries) {
       if (cursor_.View(entry.key_offset, entry.key_bytes) != "general.alignment") continue;
       if (entry.type != GgufType::kUint32) {
-        return ErrorAt(entry.offset,
-                       absl::StrCat("key 'general.alignment' has type ",
-                                    std::string(GgufTypeName(entry.type)), ", not UINT32",
-                                    kDamaged));
+        return ErrorAt(entry.offset, absl::StrCat("key 'general.alignment' has type ",
+                                                  std::string(GgufTypeName(entry.type)),
+                                                  ", not UINT32", kDamaged));
       }
       alignment_ = LittleEndian<uint32_t>(cursor_.View(entry.offset, 4));
       if (!std::has_single_bit(alignment_) || alignment_ < kMinGgufAlignment ||
           alignment_ > kMaxGgufAlignment) {
-        return ErrorAt(entry.offset,
-                       absl::StrCat("key 'general.alignment' is ", alignment_,
-                                    ", not a power of two in [", kMinGgufAlignment, ", ",
-                                    kMaxGgufAlignment, "]", kDamaged));
+        return ErrorAt(entry.offset, absl::StrCat("key 'general.alignment' is ", alignment_,
+                                                  ", not a power of two in [", kMinGgufAlignment,
+                                                  ", ", kMaxGgufAlignment, "]", kDamaged));
       }
     }
     return absl::OkStatus();
@@ -286,10 +284,9 @@ class Parser {
     });
     for (size_t i = 1; i < entries.size(); ++i) {
       if (parsed_.Key(entries[i]) != parsed_.Key(entries[i - 1])) continue;
-      return ErrorAt(entries[i].key_offset,
-                     absl::StrCat("key ", Quoted(parsed_.Key(entries[i])),
-                                  " stands here again, first at byte ", entries[i - 1].key_offset,
-                                  kDamaged));
+      return ErrorAt(entries[i].key_offset, absl::StrCat("key ", Quoted(parsed_.Key(entries[i])),
+                                                         " stands here again, first at byte ",
+                                                         entries[i - 1].key_offset, kDamaged));
     }
     return absl::OkStatus();
   }

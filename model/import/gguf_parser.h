@@ -26,10 +26,10 @@ struct GgufEntry {
 
 // A GGUF header that passed every check of FAILURE-MODEL 6.6 for its container.
 struct ParsedGguf {
-  std::vector<std::byte> header;     // Everything before the tensor data, padding included.
-  std::vector<GgufEntry> entries;    // Ascending by key; keys are unique.
-  std::vector<TensorInfo> tensors;   // In the file's order.
-  std::vector<uint32_t> by_name;     // Indices into tensors, ascending by name; names are unique.
+  std::vector<std::byte> header;    // Everything before the tensor data, padding included.
+  std::vector<GgufEntry> entries;   // Ascending by key; keys are unique.
+  std::vector<TensorInfo> tensors;  // In the file's order.
+  std::vector<uint32_t> by_name;    // Indices into tensors, ascending by name; names are unique.
 
   std::string_view Text(uint64_t offset, uint64_t n_bytes) const;
   std::string_view Key(const GgufEntry& entry) const {

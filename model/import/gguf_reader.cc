@@ -1,17 +1,14 @@
 #include "model/import/gguf_reader.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/checked.h"
 #include "base/quoted.h"
+#include "base/sha256.h"
 #include "base/status_macros.h"
 #include "model/import/byte_source.h"
 #include "model/import/gguf_format.h"
@@ -88,23 +85,21 @@ struct GgufReader::Impl {
 
   const GgufEntry* FindEntry(std::string_view key) const {
     const auto& entries = parsed.entries;
-    const auto found =
-        std::lower_bound(entries.begin(), entries.end(), key,
-                         [this](const GgufEntry& e, std::string_view k) { return parsed.Key(e) < k; });
+    const auto found = std::lower_bound(
+        entries.begin(), entries.end(), key,
+        [this](const GgufEntry& e, std::string_view k) { return parsed.Key(e) < k; });
     return found != entries.end() && parsed.Key(*found) == key ? &*found : nullptr;
   }
 
   absl::StatusOr<const GgufEntry*> Require(std::string_view key) const {
     if (const GgufEntry* entry = FindEntry(key)) return entry;
-    return absl::NotFoundError(
-        absl::StrCat(Where(key), " is missing; convert the model again"));
+    return absl::NotFoundError(absl::StrCat(Where(key), " is missing; convert the model again"));
   }
 
   absl::Status WrongType(std::string_view key, const GgufEntry& entry,
                          const std::string& wanted) const {
     return absl::InvalidArgumentError(absl::StrCat(Where(key), " has type ", TypeText(entry),
-                                                   ", not ", wanted,
-                                                   "; convert the model again"));
+                                                   ", not ", wanted, "; convert the model again"));
   }
 
   // The entry, if it is one value of a type for which `fits`.
@@ -163,7 +158,8 @@ bool GgufReader::Has(std::string_view key) const { return impl_->FindEntry(key) 
 
 absl::StatusOr<uint64_t> GgufReader::ArrayLength(std::string_view key) const {
   SHOAL_ASSIGN_OR_RETURN(const GgufEntry* entry,
-                         impl_->RequireArray(key, [](GgufType) { return true; }, "any type"));
+                         impl_->RequireArray(
+                             key, [](GgufType) { return true; }, "any type"));
   return entry->count;
 }
 
@@ -172,9 +168,9 @@ absl::StatusOr<uint64_t> GgufReader::GetUint(std::string_view key) const {
                          impl_->RequireScalar(key, IsInteger, "an integer"));
   const Integer number = DecodeInteger(entry->type, impl_->Scalar(*entry));
   if (!number.negative) return number.value;
-  return absl::InvalidArgumentError(
-      absl::StrCat(impl_->Where(key), " is ", static_cast<int64_t>(number.value),
-                   ", below 0; convert the model again"));
+  return absl::InvalidArgumentError(absl::StrCat(impl_->Where(key), " is ",
+                                                 static_cast<int64_t>(number.value),
+                                                 ", below 0; convert the model again"));
 }
 
 absl::StatusOr<double> GgufReader::GetFloat(std::string_view key) const {
@@ -182,8 +178,8 @@ absl::StatusOr<double> GgufReader::GetFloat(std::string_view key) const {
   SHOAL_ASSIGN_OR_RETURN(const GgufEntry* entry,
                          impl_->RequireScalar(key, fits, "FLOAT32 or FLOAT64"));
   const std::string_view bytes = impl_->Scalar(*entry);
-  const double value = entry->type == GgufType::kFloat32 ? LittleEndian<float>(bytes)
-                                                         : LittleEndian<double>(bytes);
+  const double value =
+      entry->type == GgufType::kFloat32 ? LittleEndian<float>(bytes) : LittleEndian<double>(bytes);
   if (!std::isfinite(value)) return impl_->NotFinite(key, "");
   return value;
 }
@@ -215,17 +211,15 @@ absl::StatusOr<std::vector<std::string>> GgufReader::GetStrings(std::string_view
 }
 
 absl::StatusOr<std::vector<int64_t>> GgufReader::GetInts(std::string_view key) const {
-  SHOAL_ASSIGN_OR_RETURN(const GgufEntry* entry,
-                         impl_->RequireArray(key, IsInteger, "integers"));
+  SHOAL_ASSIGN_OR_RETURN(const GgufEntry* entry, impl_->RequireArray(key, IsInteger, "integers"));
   std::vector<int64_t> values;
   values.reserve(entry->count);
   for (uint64_t i = 0; i < entry->count; ++i) {
     const Integer number = DecodeInteger(entry->element, impl_->Element(*entry, i));
     if (!number.negative && number.value > std::numeric_limits<int64_t>::max()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(impl_->Where(key), ": element ", i, " is ", number.value,
-                       ", above the limit of ", std::numeric_limits<int64_t>::max(),
-                       "; convert the model again"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          impl_->Where(key), ": element ", i, " is ", number.value, ", above the limit of ",
+          std::numeric_limits<int64_t>::max(), "; convert the model again"));
     }
     values.push_back(static_cast<int64_t>(number.value));
   }
@@ -249,9 +243,9 @@ absl::StatusOr<std::vector<float>> GgufReader::GetFloats(std::string_view key) c
 const TensorInfo* GgufReader::Find(std::string_view name) const {
   const auto& tensors = impl_->parsed.tensors;
   const auto& order = impl_->parsed.by_name;
-  const auto found = std::lower_bound(
-      order.begin(), order.end(), name,
-      [&tensors](uint32_t i, std::string_view n) { return tensors[i].name < n; });
+  const auto found =
+      std::lower_bound(order.begin(), order.end(), name,
+                       [&tensors](uint32_t i, std::string_view n) { return tensors[i].name < n; });
   return found != order.end() && tensors[*found].name == name ? &tensors[*found] : nullptr;
 }
 
@@ -260,9 +254,9 @@ absl::Status GgufReader::Read(const TensorInfo& tensor, uint64_t offset,
   const auto end = (Checked<uint64_t>(offset) + uint64_t{out.size()}).value();
   const auto at = (Checked<uint64_t>(tensor.file_offset) + offset).value();
   if (!end || *end > tensor.n_bytes || !at) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path(), ": tensor ", Quoted(tensor.name), ": wanted ", out.size(),
-                     " bytes at ", offset, " of the ", tensor.n_bytes, " it has"));
+    return absl::InvalidArgumentError(absl::StrCat(path(), ": tensor ", Quoted(tensor.name),
+                                                   ": wanted ", out.size(), " bytes at ", offset,
+                                                   " of the ", tensor.n_bytes, " it has"));
   }
   return impl_->source->Read(*at, out);
 }
@@ -271,12 +265,6 @@ const std::vector<TensorInfo>& GgufReader::tensors() const { return impl_->parse
 const std::string& GgufReader::path() const { return impl_->source->name(); }
 uint64_t GgufReader::file_bytes() const { return impl_->source->size(); }
 
-std::string GgufReader::HeaderHash() const {
-  const std::string_view header = impl_->parsed.Text(0, impl_->parsed.header.size());
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
-  SHA256(reinterpret_cast<const unsigned char*>(header.data()), header.size(), digest.data());
-  return absl::BytesToHexString(
-      std::string(reinterpret_cast<const char*>(digest.data()), digest.size()));
-}
+std::string GgufReader::HeaderHash() const { return Sha256Hex(impl_->parsed.header); }
 
 }  // namespace shoal

@@ -33,9 +33,8 @@ class TempFile {
  public:
   explicit TempFile(const std::string& bytes)
       : path_(std::filesystem::temp_directory_path() /
-              absl::StrCat("shoal_gguf_", getpid(), "_", ::testing::UnitTest::GetInstance()
-                                                             ->current_test_info()
-                                                             ->name())) {
+              absl::StrCat("shoal_gguf_", getpid(), "_",
+                           ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
     std::ofstream(path_, std::ios::binary) << bytes;
   }
   ~TempFile() { std::filesystem::remove(path_); }
@@ -147,8 +146,7 @@ TEST(GgufReaderTest, OpensAFileAndNoticesThatItShrank) {
   std::string out(last->n_bytes, '\0');
   ASSERT_TRUE((*reader)->Read(*last, 0, std::as_writable_bytes(std::span(out))).ok());
   std::filesystem::resize_file(file.path(), bytes.size() - 40);
-  const absl::Status status =
-      (*reader)->Read(*last, 0, std::as_writable_bytes(std::span(out)));
+  const absl::Status status = (*reader)->Read(*last, 0, std::as_writable_bytes(std::span(out)));
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(status.message(), HasSubstr("has shrunk since it was opened"));
 }
@@ -167,8 +165,8 @@ TEST(GgufReaderTest, TheLargestTablesParseWithinTwoSeconds) {
     file.AddUint32(absl::StrCat(std::string(200, 'k'), i), static_cast<uint32_t>(i));
   }
   for (int i = 0; i < 131072; ++i) {
-    file.tensors.push_back({absl::StrCat(std::string(50, 't'), i), {8}, 0, std::string(32, 'x'),
-                            std::nullopt});
+    file.tensors.push_back(
+        {absl::StrCat(std::string(50, 't'), i), {8}, 0, std::string(32, 'x'), std::nullopt});
   }
   const std::string bytes = file.Build();
   const auto start = std::chrono::steady_clock::now();

@@ -79,8 +79,8 @@ class VocabularyReader {
     SHOAL_ASSIGN_OR_RETURN(const std::vector<int64_t> types, file_.GetInts(kKey));
     for (size_t id = 0; id < types.size(); ++id) {
       if (types[id] < 1 || types[id] > 6) {
-        return Refuse(kKey, absl::StrCat("gives token ", id, " type ", types[id],
-                                         ", not in [1, 6]"));
+        return Refuse(kKey,
+                      absl::StrCat("gives token ", id, " type ", types[id], ", not in [1, 6]"));
       }
       vocab_.types[id] = static_cast<TokenType>(types[id]);
     }
@@ -119,8 +119,8 @@ class VocabularyReader {
     if (!file_.Has(special.key)) return absl::OkStatus();
     SHOAL_ASSIGN_OR_RETURN(const uint64_t id, file_.GetUint(special.key));
     if (id >= vocab_.tokens.size()) {
-      return Refuse(special.key, absl::StrCat("is ", id, ", not in [0, ",
-                                              vocab_.tokens.size() - 1, "]"));
+      return Refuse(special.key,
+                    absl::StrCat("is ", id, ", not in [0, ", vocab_.tokens.size() - 1, "]"));
     }
     vocab_.*special.field = static_cast<int32_t>(id);
     return absl::OkStatus();

@@ -24,8 +24,7 @@ absl::Status ErrorAt(uint64_t pos, const std::string& message) {
 }
 
 absl::Status Prefixed(const std::string& prefix, const absl::Status& status) {
-  return absl::Status(status.code(),
-                      absl::StrCat(prefix, ": ", std::string(status.message())));
+  return absl::Status(status.code(), absl::StrCat(prefix, ": ", std::string(status.message())));
 }
 
 absl::Status HeaderCursor::Need(uint64_t n, std::string_view what) {
@@ -36,8 +35,7 @@ absl::Status HeaderCursor::Need(uint64_t n, std::string_view what) {
   const uint64_t end = pos_ + n;  // At most the source's size.
   const uint64_t have = bytes_.size();
   if (end <= have) return absl::OkStatus();
-  const uint64_t want =
-      std::min(source_.size(), std::max({end, have + have / 2, kFirstPiece}));
+  const uint64_t want = std::min(source_.size(), std::max({end, have + have / 2, kFirstPiece}));
   bytes_.reserve(want);
   bytes_.resize(want);
   return source_.Read(have, std::span(bytes_).subspan(have));
@@ -72,9 +70,9 @@ absl::StatusOr<std::string_view> HeaderCursor::ReadString(uint64_t min_bytes, ui
   const uint64_t start = pos_;
   SHOAL_ASSIGN_OR_RETURN(const uint64_t length, ReadU64(what));
   if (length < min_bytes || length > max_bytes) {
-    return ErrorAt(start, absl::StrCat(std::string(what), " is ", length, " bytes long, not in [",
-                                       min_bytes, ", ", max_bytes,
-                                       "]; the file is damaged: fetch or convert it again"));
+    return ErrorAt(
+        start, absl::StrCat(std::string(what), " is ", length, " bytes long, not in [", min_bytes,
+                            ", ", max_bytes, "]; the file is damaged: fetch or convert it again"));
   }
   SHOAL_ASSIGN_OR_RETURN(const std::string_view text, ReadBytes(length, what));
   if (FindInvalidUtf8(text) != std::string_view::npos) {

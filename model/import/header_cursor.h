@@ -13,9 +13,9 @@
 
 namespace shoal {
 
-// Walks once over the beginning of a source whose length there is not known before it is read. Every
-// length is held against the bytes left in the source before memory is taken for it. Error texts
-// begin with the byte they speak of; the caller puts the file and the field before them.
+// Walks once over the beginning of a source whose length there is not known before it is read.
+// Every length is held against the bytes left in the source before memory is taken for it. Error
+// texts begin with the byte they speak of; the caller puts the file and the field before them.
 class HeaderCursor {
  public:
   // `source` must outlive the cursor.

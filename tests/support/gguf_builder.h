@@ -18,8 +18,8 @@ struct GgufKey {
 
 struct GgufTensor {
   std::string name;
-  std::vector<uint64_t> dims;      // Innermost first, as the file has them.
-  uint32_t type = 0;               // GGML's number.
+  std::vector<uint64_t> dims;  // Innermost first, as the file has them.
+  uint32_t type = 0;           // GGML's number.
   std::string data;
   std::optional<uint64_t> offset;  // Into the data; by default after the tensor before.
 };
@@ -27,12 +27,12 @@ struct GgufTensor {
 struct GgufBuilder {
   std::string magic = "GGUF";
   uint32_t version = 3;
-  uint64_t alignment = 32;            // For the layout; AddUint32 "general.alignment" says so.
-  std::optional<uint64_t> n_keys;     // What the preamble claims; by default what is there.
+  uint64_t alignment = 32;         // For the layout; AddUint32 "general.alignment" says so.
+  std::optional<uint64_t> n_keys;  // What the preamble claims; by default what is there.
   std::optional<uint64_t> n_tensors;
   std::vector<GgufKey> keys;
   std::vector<GgufTensor> tensors;
-  std::string tail;                   // After the data.
+  std::string tail;  // After the data.
 
   void AddUint32(std::string name, uint32_t value);
   void AddFloat32(std::string name, float value);

@@ -1,0 +1,95 @@
+#include "model/import/gguf_model.h"
+
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/gguf_builder.h"
+
+namespace shoal {
+namespace {
+
+using ::testing::SizeIs;
+
+std::unique_ptr<GgufReader> MustOpen(const std::string& path) {
+  auto reader = GgufReader::Open(path);
+  EXPECT_TRUE(reader.ok()) << reader.status().message();
+  return reader.ok() ? *std::move(reader) : nullptr;
+}
+
+TEST(GgufModelTest, ReadsTheNumbersOfAQwen3MoeFile) {
+  const auto file = MustOpen("tests/data/models/qwen3_moe/model.gguf");
+  const auto config = ReadModelConfig(*file);
+  ASSERT_TRUE(config.ok()) << config.status().message();
+  EXPECT_EQ(config->architecture, "qwen3moe");
+  EXPECT_EQ(config->name, "tiny-qwen3_moe");
+  EXPECT_EQ(config->n_layers, 3);
+  EXPECT_EQ(config->hidden_dim, 64);
+  EXPECT_EQ(config->n_heads, 4);
+  EXPECT_EQ(config->n_kv_heads, 2);
+  EXPECT_EQ(config->head_dim, 32);
+  EXPECT_EQ(config->n_experts, 8);
+  EXPECT_EQ(config->top_k, 2);
+  EXPECT_EQ(config->ffn_dim, 32);
+  EXPECT_EQ(config->vocab_size, 320);
+  EXPECT_EQ(config->context_length, 1024);
+  EXPECT_EQ(config->rope_theta, 1e6);
+  EXPECT_EQ(config->rms_norm_eps, 1e-6F);
+  EXPECT_EQ(config->rope_pairing, RopePairing::kHalf);
+  EXPECT_TRUE(config->head_norm);
+  EXPECT_TRUE(config->norm_topk_prob);
+  EXPECT_FALSE(config->tied_embeddings);
+}
+
+TEST(GgufModelTest, ReadsEveryQuantizedFileOfTheTestData) {
+  for (const char* type : {"Q8_0", "Q4_0", "Q4_K_M"}) {
+    const auto file = MustOpen(std::string("tests/data/quants/model-") + type + ".gguf");
+    const auto config = ReadModelConfig(*file);
+    ASSERT_TRUE(config.ok()) << config.status().message();
+    EXPECT_EQ(config->hidden_dim, 256);
+    EXPECT_EQ(config->n_experts, 3);
+    EXPECT_THAT(ReadVocabulary(*file)->tokens, SizeIs(320));
+  }
+}
+
+TEST(GgufModelTest, ReadsTheBundledModelWithTiedEmbeddingsAndATemplate) {
+  const auto file = MustOpen("models/tales-moe-11m-q8_0.gguf");
+  const auto config = ReadModelConfig(*file);
+  ASSERT_TRUE(config.ok()) << config.status().message();
+  EXPECT_TRUE(config->tied_embeddings);
+  EXPECT_EQ(config->n_layers, 6);
+  EXPECT_EQ(config->vocab_size, 1158);
+  EXPECT_EQ(ModelName(*file), "tales-moe");
+  EXPECT_NE(ReadChatTemplate(*file)->find("<|im_start|>"), std::string::npos);
+  const auto vocabulary = ReadVocabulary(*file);
+  ASSERT_TRUE(vocabulary.ok()) << vocabulary.status().message();
+  EXPECT_EQ(vocabulary->model, "gpt2");
+  EXPECT_EQ(vocabulary->pre, "qwen2");
+  EXPECT_THAT(vocabulary->merges, SizeIs(899));
+  EXPECT_EQ(vocabulary->tokens[2], "<|im_end|>");
+  EXPECT_EQ(vocabulary->types[2], TokenType::kControl);
+  EXPECT_EQ(vocabulary->eos_id, 2);
+  EXPECT_EQ(vocabulary->pad_id, 0);
+  EXPECT_EQ(vocabulary->bos_id, -1);
+  EXPECT_FALSE(vocabulary->add_bos);
+}
+
+TEST(GgufModelTest, AVocabularyNeedsNoTensorsAndNoTypes) {
+  GgufBuilder builder = TinyQwen3Moe();
+  builder.tensors.clear();
+  builder.RemoveKey("tokenizer.ggml.token_type");
+  builder.RemoveKey("tokenizer.chat_template");
+  builder.RemoveKey("general.name");
+  const std::string bytes = builder.Build();
+  const auto file = GgufReader::Parse("/models/My Vocab.gguf", std::as_bytes(std::span(bytes)));
+  ASSERT_TRUE(file.ok()) << file.status().message();
+  const auto vocabulary = ReadVocabulary(**file);
+  ASSERT_TRUE(vocabulary.ok()) << vocabulary.status().message();
+  EXPECT_THAT(vocabulary->types, ::testing::Each(TokenType::kNormal));
+  EXPECT_EQ(*ReadChatTemplate(**file), "");
+  EXPECT_EQ(ModelName(**file), "my-vocab");
+  EXPECT_FALSE(ReadModelConfig(**file).ok());
+}
+
+}  // namespace
+}  // namespace shoal
