@@ -32,6 +32,7 @@ build libfmt-dev             spdlog formats with it
 build libpcre2-dev           splits text into words before byte-pair encoding
 build libutf8proc-dev        Unicode normal forms and classes
 build libssl-dev             hashes and signatures; gRPC links it
+build xz-utils               unpacks the vocabularies that tests read
 build libgtest-dev           unit tests, which the build configures too
 build libgmock-dev           matchers of the unit tests
 build libbenchmark-dev       benchmarks of the kernels
