@@ -57,7 +57,10 @@ void BindSources(CLI::App* command) {
 
 void AddCommands(CLI::App& app, int* exit_code) {
   AddBenchCommand(app, exit_code);
+  AddDetokenizeCommand(app, exit_code);
   AddLogitsCommand(app, exit_code);
+  AddTemplateCommand(app, exit_code);
+  AddTokenizeCommand(app, exit_code);
   AddVersionCommand(app, exit_code);
 }
 

@@ -1,0 +1,54 @@
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "cli/commands.h"
+#include "cli/text_io.h"
+#include "nlohmann/json.hpp"
+
+namespace shoal {
+namespace {
+
+constexpr size_t kMaxInputBytes = size_t{256} << 20;
+
+absl::StatusOr<std::vector<int32_t>> ParseIds(const std::string& text, int vocab_size) {
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_array()) {
+    return absl::InvalidArgumentError(
+        "standard input is not a JSON array of token ids; write for example [1, 2, 3]");
+  }
+  std::vector<int32_t> ids;
+  for (size_t i = 0; i < json.size(); ++i) {
+    const bool fits = json[i].is_number_integer() && json[i] >= 0 && json[i] < vocab_size;
+    if (!fits) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("element ", i, " is not an integer in [0, vocab_size=", vocab_size, ")"));
+    }
+    ids.push_back(json[i].get<int32_t>());
+  }
+  return ids;
+}
+
+absl::Status RunDetokenize(const std::string& model_path) {
+  SHOAL_ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(model_path));
+  SHOAL_ASSIGN_OR_RETURN(const std::string input, ReadStandardInput(kMaxInputBytes));
+  SHOAL_ASSIGN_OR_RETURN(const auto ids, ParseIds(input, tokenizer->vocab_size()));
+  return WriteStandardOutput(tokenizer->Decode(ids));
+}
+
+}  // namespace
+
+void AddDetokenizeCommand(CLI::App& app, int* exit_code) {
+  auto model_path = std::make_shared<std::string>();
+  CLI::App* command = app.add_subcommand(
+      "detokenize", "Turn a JSON array of token ids on standard input into text");
+  command->add_option("MODEL", *model_path, "GGUF file; needs no tensors")->required();
+  command->callback([model_path, exit_code] {
+    *exit_code = ReportStatus("detokenize", RunDetokenize(*model_path));
+  });
+}
+
+}  // namespace shoal
