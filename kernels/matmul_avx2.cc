@@ -167,9 +167,9 @@ struct FormatQ6K {
     const GroupQ6K& group = groups[b / 8];
     const __m256i mask = _mm256_set1_epi8(0x30);
     __m256i w[8];
-    LoadNibbles(group.q[b % 8], first, w);
+    LoadNibbles(group.q[b % 8].lower, first, w);
     for (int h = 0; h < 2; ++h) {
-      const __m256i upper = Load256(group.upper[b % 8][h][first]);
+      const __m256i upper = Load256(group.q[b % 8].upper[h][first]);
       const __m256i shifted[4] = {_mm256_slli_epi16(upper, 4), _mm256_slli_epi16(upper, 2), upper,
                                   _mm256_srli_epi16(upper, 2)};
       for (int i = 0; i < 4; ++i) {
@@ -219,32 +219,31 @@ void SumBlocks(const int8_t* q, int64_t n_blocks, int32_t* sums) {
   }
 }
 
-// acc[t] of 8 outputs for blocks [begin, end) of kTile rows; x.sums holds blocks from `begin` on.
+// acc[t] += block b's products of rows [first, first + 8) of a group with kTile rows; x.sums holds
+// blocks from `begin` on.
 template <typename Format, int kTile>
-inline void AddBlocks(const Format& format, int first, const ActivationTile& x, int64_t begin,
-                      int64_t end, __m256* acc) {
-  for (int64_t b = begin; b < end; ++b) {
-    const int64_t i = b - begin;
-    __m256i sums[kTile][2];
-    for (int t = 0; t < kTile; ++t) {
-      sums[t][0] = _mm256_set1_epi32(x.sums[t][Format::kHalves ? 2 * i : i]);
-      sums[t][1] = _mm256_set1_epi32(x.sums[t][Format::kHalves ? 2 * i + 1 : i]);
+inline void AddBlock(const Format& format, int first, const ActivationTile& x, int64_t begin,
+                     int64_t b, __m256* acc) {
+  const int64_t i = b - begin;
+  __m256i sums[kTile][2];
+  for (int t = 0; t < kTile; ++t) {
+    sums[t][0] = _mm256_set1_epi32(x.sums[t][Format::kHalves ? 2 * i : i]);
+    sums[t][1] = _mm256_set1_epi32(x.sums[t][Format::kHalves ? 2 * i + 1 : i]);
+  }
+  format.template Dot<kTile>(b, first, x, sums);
+  const __m256 scale = format.Scale(b, first, 0);
+  const __m256 scale_1 = Format::kHalves ? format.Scale(b, first, 1) : scale;
+  const __m256 negated_min = format.NegatedMin(b, first);
+  for (int t = 0; t < kTile; ++t) {
+    const __m256 dx = _mm256_set1_ps(x.scales[t][b]);
+    acc[t] = _mm256_fmadd_ps(_mm256_mul_ps(scale, dx), _mm256_cvtepi32_ps(sums[t][0]), acc[t]);
+    if constexpr (Format::kHalves) {
+      acc[t] =
+          _mm256_fmadd_ps(_mm256_mul_ps(scale_1, dx), _mm256_cvtepi32_ps(sums[t][1]), acc[t]);
     }
-    format.template Dot<kTile>(b, first, x, sums);
-    const __m256 scale = format.Scale(b, first, 0);
-    const __m256 scale_1 = Format::kHalves ? format.Scale(b, first, 1) : scale;
-    const __m256 negated_min = format.NegatedMin(b, first);
-    for (int t = 0; t < kTile; ++t) {
-      const __m256 dx = _mm256_set1_ps(x.scales[t][b]);
-      acc[t] = _mm256_fmadd_ps(_mm256_mul_ps(scale, dx), _mm256_cvtepi32_ps(sums[t][0]), acc[t]);
-      if constexpr (Format::kHalves) {
-        acc[t] =
-            _mm256_fmadd_ps(_mm256_mul_ps(scale_1, dx), _mm256_cvtepi32_ps(sums[t][1]), acc[t]);
-      }
-      if constexpr (Format::kMins) {
-        const __m256 sum = _mm256_castsi256_ps(_mm256_set1_epi32(x.sums[t][i]));
-        acc[t] = _mm256_fmadd_ps(_mm256_mul_ps(negated_min, dx), sum, acc[t]);
-      }
+    if constexpr (Format::kMins) {
+      const __m256 sum = _mm256_castsi256_ps(_mm256_set1_epi32(x.sums[t][i]));
+      acc[t] = _mm256_fmadd_ps(_mm256_mul_ps(negated_min, dx), sum, acc[t]);
     }
   }
 }
@@ -260,21 +259,36 @@ inline __m256i LaneMask(int64_t n) {
 template <typename Format, int kTile>
 void MultiplyTile(const PackedView& w, ActivationTile& x, int64_t row_begin, int64_t row_end,
                   float* y, int64_t y_stride) {
+  // Few rows wait for memory: both halves of a group in one pass over it.
+  constexpr int kSpans = kTile <= 2 ? kPackRows / kLanes : 1;
   const int64_t n_blocks = w.cols / 32;
   const int64_t n_groups = (n_blocks + Format::kGroupBlocks - 1) / Format::kGroupBlocks;
   for (int64_t begin = 0; begin < n_blocks; begin += kChunkBlocks) {
     const int64_t end = begin + kChunkBlocks < n_blocks ? begin + kChunkBlocks : n_blocks;
     for (int t = 0; t < kTile; ++t) SumBlocks<Format>(x.q[t] + begin * 32, end - begin, x.sums[t]);
-    for (int64_t n = row_begin; n < row_end; n += kLanes) {
+    for (int64_t n = row_begin; n < row_end; n += kSpans * kLanes) {
       const Format format{reinterpret_cast<const typename Format::Group*>(w.data) +
                           n / kPackRows * n_groups};
-      const __m256i mask = LaneMask(row_end - n);
-      __m256 acc[kTile];
-      for (int t = 0; t < kTile; ++t) {
-        acc[t] = begin == 0 ? _mm256_setzero_ps() : _mm256_maskload_ps(y + t * y_stride + n, mask);
+      const int first = static_cast<int>(n % kPackRows);
+      __m256 acc[kSpans][kTile];
+      for (int s = 0; s < kSpans; ++s) {
+        for (int t = 0; t < kTile; ++t) {
+          acc[s][t] = begin == 0 ? _mm256_setzero_ps()
+                                 : _mm256_maskload_ps(y + t * y_stride + n + s * kLanes,
+                                                      LaneMask(row_end - n - s * kLanes));
+        }
       }
-      AddBlocks<Format, kTile>(format, static_cast<int>(n % kPackRows), x, begin, end, acc);
-      for (int t = 0; t < kTile; ++t) _mm256_maskstore_ps(y + t * y_stride + n, mask, acc[t]);
+      for (int64_t b = begin; b < end; ++b) {
+        for (int s = 0; s < kSpans; ++s) {
+          AddBlock<Format, kTile>(format, first + s * kLanes, x, begin, b, acc[s]);
+        }
+      }
+      for (int s = 0; s < kSpans; ++s) {
+        for (int t = 0; t < kTile; ++t) {
+          _mm256_maskstore_ps(y + t * y_stride + n + s * kLanes,
+                              LaneMask(row_end - n - s * kLanes), acc[s][t]);
+        }
+      }
     }
   }
 }

@@ -101,10 +101,10 @@ struct FormatQ6K {
 
   void Words(int64_t b, __m512i* w) const {
     const GroupQ6K& group = groups[b / 8];
-    LoadNibbles(group.q[b % 8], w);
+    LoadNibbles(group.q[b % 8].lower, w);
     const __m512i mask = _mm512_set1_epi8(0x30);
     for (int h = 0; h < 2; ++h) {
-      const __m512i upper = Load512(group.upper[b % 8][h]);
+      const __m512i upper = Load512(group.q[b % 8].upper[h]);
       const __m512i shifted[4] = {_mm512_slli_epi16(upper, 4), _mm512_slli_epi16(upper, 2), upper,
                                   _mm512_srli_epi16(upper, 2)};
       for (int t = 0; t < 4; ++t) {

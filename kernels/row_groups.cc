@@ -96,12 +96,12 @@ void PackQ6KRow(const std::byte* src, int64_t n_super, int64_t r, std::byte* pac
       const WeightBlock w = ReadWeightBlock(DType::kQ6_K, src, s * 8 + sub);
       uint8_t values[32];
       for (int i = 0; i < 32; ++i) values[i] = static_cast<uint8_t>(w.q[i] + 32);
-      PackNibbles(values, r, &group.q[sub]);
+      PackNibbles(values, r, &group.q[sub].lower);
       for (int h = 0; h < 2; ++h) {
         for (int i = 0; i < 4; ++i) {
           int bits = 0;
           for (int t = 0; t < 4; ++t) bits |= (values[16 * h + 4 * t + i] >> 4) << (2 * t);
-          group.upper[sub][h][r][i] = static_cast<uint8_t>(bits);
+          group.q[sub].upper[h][r][i] = static_cast<uint8_t>(bits);
         }
       }
     }
@@ -157,8 +157,8 @@ WeightBlock ReadQ4K(const GroupQ4K& group, int64_t r, int64_t sub) {
 WeightBlock ReadQ6K(const GroupQ6K& group, int64_t r, int64_t sub) {
   WeightBlock out{};
   for (int i = 0; i < 32; ++i) {
-    const int upper = (group.upper[sub][i / 16][r][i % 4] >> (2 * (i % 16 / 4))) & 3;
-    out.q[i] = static_cast<int8_t>((Nibble(group.q[sub], r, i) | upper << 4) - 32);
+    const int upper = (group.q[sub].upper[i / 16][r][i % 4] >> (2 * (i % 16 / 4))) & 3;
+    out.q[i] = static_cast<int8_t>((Nibble(group.q[sub].lower, r, i) | upper << 4) - 32);
   }
   const float d = F32FromF16(group.d[r]);
   for (int h = 0; h < 2; ++h) {

@@ -39,12 +39,15 @@ struct GroupQ4K {
 };
 // Upper two bits of value + 32: byte i of upper[h], bits 2t and 2t + 1, belong to element
 // 16h + 4t + i.
+struct SixBits {
+  Nibbles lower;
+  uint8_t upper[2][kPackRows][4];
+};
 struct GroupQ6K {
-  Nibbles q[8];
-  uint8_t upper[8][2][kPackRows][4];
-  int8_t scale[16][kPackRows];
   uint16_t d[kPackRows];
   uint8_t padding[32];
+  int8_t scale[16][kPackRows];
+  SixBits q[8];
 };
 static_assert(sizeof(GroupQ4) == 576 && sizeof(GroupQ8) == 1088);
 static_assert(sizeof(GroupQ4K) == 2368 && sizeof(GroupQ6K) == 3392);
