@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
@@ -12,7 +13,9 @@
 #include "base/memory.h"
 #include "base/status_macros.h"
 #include "cli/commands.h"
+#include "cli/local_cluster.h"
 #include "cli/model_loader.h"
+#include "cli/worker_report.h"
 #include "engine/sampler.h"
 #include "nlohmann/json.hpp"
 
@@ -32,6 +35,7 @@ struct BenchOptions {
 struct Rates {
   std::vector<double> prefill;  // Tokens per second, one number a run.
   std::vector<double> decode;
+  nlohmann::ordered_json network;  // Of decoding in the last run; null without workers.
 };
 
 // Feeds `ids` to one fresh sequence, `rows_per_step` at a time, and returns tokens per second.
@@ -70,8 +74,13 @@ absl::StatusOr<Rates> Measure(LoadedModel& model, const BenchOptions& options) {
     if (!prompt.empty()) {
       SHOAL_ASSIGN_OR_RETURN(prefill, TimeSequence(model, prompt, kMaxStepTokens));
     }
+    RemoteExperts* remote = model.remote_experts();
+    const DispatchCounters before = remote != nullptr ? remote->counters() : DispatchCounters{};
     if (!gen.empty()) {
       SHOAL_ASSIGN_OR_RETURN(decode, TimeSequence(model, gen, 1));
+    }
+    if (remote != nullptr) {
+      rates.network = NetworkReport(before, remote->counters(), options.gen);
     }
     if (run < 0) continue;
     if (!options.json) {
@@ -92,21 +101,33 @@ nlohmann::ordered_json Spread(std::vector<double> values) {
 absl::Status RunBench(BenchOptions& options) {
   SHOAL_ASSIGN_OR_RETURN(options.model.kv_type, ParseKvType(options.kv_type));
   options.model.kv_tokens = std::max(options.prompt, options.gen) + kKeyTile;
+  std::unique_ptr<LocalCluster> cluster;
+  if (options.workers > 0) {
+    SHOAL_ASSIGN_OR_RETURN(cluster, LocalCluster::StartFor(options.model, options.workers));
+    options.model.workers = cluster->addresses();
+  }
   SHOAL_ASSIGN_OR_RETURN(std::unique_ptr<LoadedModel> model, LoadedModel::Load(options.model));
   if (std::max(options.prompt, options.gen) > model->ctx_size()) {
     return absl::InvalidArgumentError(
         absl::StrCat("--prompt and --gen: at most the context of ", model->ctx_size()));
   }
   SHOAL_ASSIGN_OR_RETURN(Rates rates, Measure(*model, options));
-  const nlohmann::ordered_json report = {
+  SHOAL_ASSIGN_OR_RETURN(nlohmann::ordered_json workers, WorkerReports(*model));
+  int64_t rss_bytes = ResidentBytes();
+  for (const auto& worker : workers) rss_bytes += worker["rss_bytes"].get<int64_t>();
+  nlohmann::ordered_json report = {
       {"prefill_tokens_per_s", Spread(rates.prefill)},
       {"decode_tokens_per_s", Spread(rates.decode)},
       {"threads", model->n_threads()},
       {"workers", options.workers},
       {"isa", std::string(IsaName(model->kernels().isa))},
       {"model_bytes", model->file().file_bytes()},
-      {"rss_bytes", ResidentBytes()},
+      {"rss_bytes", rss_bytes},  // Of all processes together.
   };
+  if (options.workers > 0) {
+    report["network"] = std::move(rates.network);
+    report["worker_reports"] = std::move(workers);
+  }
   std::printf("%s\n", report.dump(options.json ? -1 : 2).c_str());
   return absl::OkStatus();
 }

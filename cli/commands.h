@@ -15,5 +15,6 @@ void AddLogitsCommand(CLI::App& app, int* exit_code);
 void AddTemplateCommand(CLI::App& app, int* exit_code);
 void AddTokenizeCommand(CLI::App& app, int* exit_code);
 void AddVersionCommand(CLI::App& app, int* exit_code);
+void AddWorkerCommand(CLI::App& app, int* exit_code);
 
 }  // namespace shoal

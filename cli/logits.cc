@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
@@ -10,8 +11,11 @@
 #include "base/limits.h"
 #include "base/status_macros.h"
 #include "cli/commands.h"
+#include "cli/local_cluster.h"
 #include "cli/model_loader.h"
 #include "cli/safetensors_writer.h"
+#include "cli/worker_report.h"
+#include "nlohmann/json.hpp"
 
 namespace shoal {
 namespace {
@@ -25,6 +29,7 @@ struct LogitsOptions {
   int workers = 0;
   int chunk = kMaxStepTokens;
   int batch = 1;
+  bool json = false;
 };
 
 absl::Status CheckIds(const std::vector<int32_t>& ids, int vocab_size, int64_t ctx_size) {
@@ -68,13 +73,30 @@ absl::StatusOr<Mat<float>> ComputeLogits(LoadedModel& model, const LogitsOptions
   return logits;
 }
 
+// Who computed the experts: one line of JSON.
+absl::Status PrintReport(LoadedModel& model) {
+  SHOAL_ASSIGN_OR_RETURN(nlohmann::ordered_json workers, WorkerReports(model));
+  const LocalExperts* local = model.local_experts();
+  const nlohmann::ordered_json report = {
+      {"workers", std::move(workers)},
+      {"router_expert_bytes", local == nullptr ? 0 : local->resident_bytes()}};
+  std::printf("%s\n", report.dump().c_str());
+  return absl::OkStatus();
+}
+
 absl::Status RunLogits(LogitsOptions& options) {
   SHOAL_ASSIGN_OR_RETURN(options.model.kv_type, ParseKvType(options.kv_type));
   options.model.activations_f32 = options.activations == "f32";
+  std::unique_ptr<LocalCluster> cluster;
+  if (options.workers > 0) {
+    SHOAL_ASSIGN_OR_RETURN(cluster, LocalCluster::StartFor(options.model, options.workers));
+    options.model.workers = cluster->addresses();
+  }
   SHOAL_ASSIGN_OR_RETURN(std::unique_ptr<LoadedModel> model, LoadedModel::Load(options.model));
   SHOAL_RETURN_IF_ERROR(CheckIds(options.ids, model->config().vocab_size, model->ctx_size()));
   SHOAL_ASSIGN_OR_RETURN(const Mat<float> logits, ComputeLogits(*model, options));
-  return WriteSafetensors(options.out, "logits", logits.view());
+  SHOAL_RETURN_IF_ERROR(WriteSafetensors(options.out, "logits", logits.view()));
+  return options.json ? PrintReport(*model) : absl::OkStatus();
 }
 
 }  // namespace
@@ -106,6 +128,7 @@ void AddLogitsCommand(CLI::App& app, int* exit_code) {
   command->add_option("--batch", options->batch,
                       "Sequences computed together: this one and rotated copies of it")
       ->check(CLI::Range(1, kMaxBatchSequences));
+  command->add_flag("--json", options->json, "Print who computed the experts, as one line of JSON");
   command->callback([options, exit_code] {
     const absl::Status status = RunLogits(*options);
     if (status.ok()) return;

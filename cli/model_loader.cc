@@ -4,11 +4,14 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/memory.h"
 #include "base/status_macros.h"
+#include "cli/local_cluster.h"
 #include "model/import/gguf_model.h"
+#include "proto/grpc_transport.h"
 
 namespace shoal {
 
@@ -52,6 +55,7 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOption
       std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : DefaultThreads());
   SHOAL_RETURN_IF_ERROR(model->LoadExperts(options));
   ExpertExecutor* experts = model->local_experts_.get();
+  if (experts == nullptr) experts = model->remote_experts_.get();
   SHOAL_ASSIGN_OR_RETURN(
       model->engine_,
       Engine::Create(config, *model->file_, model->slice_, model->kernels_, model->pool_.get(),
@@ -90,7 +94,19 @@ absl::Status LoadedModel::LoadExperts(const ModelOptions& options) {
                            {.format = format, .activations_f32 = options.activations_f32}));
     return absl::OkStatus();
   }
-  return absl::UnimplementedError("this build cannot connect to workers yet");
+  return ConnectExperts(options, format);
+}
+
+absl::Status LoadedModel::ConnectExperts(const ModelOptions& options, RowFormat format) {
+  RemoteExperts::Options remote = RemoteExperts::OptionsFor(config_, format, kernels_);
+  remote.addresses = options.workers;
+  remote.model_id = file_->HeaderHash();
+  remote.activations_f32 = options.activations_f32;
+  const absl::Duration spin = LocalCluster::SpinFor(static_cast<int>(options.workers.size()));
+  SHOAL_ASSIGN_OR_RETURN(
+      remote_experts_,
+      RemoteExperts::Connect(std::move(remote), NewGrpcDialer({.spin = spin}), NewGrpcDialer({})));
+  return absl::OkStatus();
 }
 
 }  // namespace shoal

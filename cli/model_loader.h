@@ -12,6 +12,7 @@
 #include "engine/local_experts.h"
 #include "model/import/gguf_reader.h"
 #include "model/model_config.h"
+#include "router/dispatch/remote_experts.h"
 
 namespace shoal {
 
@@ -46,13 +47,15 @@ class LoadedModel {
   int64_t ctx_size() const { return ctx_size_; }
   Engine& engine() { return *engine_; }
   KvCache& kv_cache() { return *kv_cache_; }
-  LocalExperts* local_experts() { return local_experts_.get(); }  // Null with workers.
+  LocalExperts* local_experts() { return local_experts_.get(); }    // Null with workers.
+  RemoteExperts* remote_experts() { return remote_experts_.get(); }  // Null without.
   int n_threads() const { return pool_->n_threads(); }
 
  private:
   explicit LoadedModel(const KernelTable& kernels) : kernels_(kernels) {}
   absl::Status CheckMemory(const ModelOptions& options, int64_t kv_tokens) const;
   absl::Status LoadExperts(const ModelOptions& options);
+  absl::Status ConnectExperts(const ModelOptions& options, RowFormat format);
 
   const KernelTable& kernels_;
   std::unique_ptr<GgufReader> file_;
@@ -61,6 +64,7 @@ class LoadedModel {
   int64_t ctx_size_ = 0;
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<LocalExperts> local_experts_;
+  std::unique_ptr<RemoteExperts> remote_experts_;
   SoloExchange exchange_;
   std::unique_ptr<KvCache> kv_cache_;
   std::unique_ptr<Engine> engine_;

@@ -62,6 +62,7 @@ void AddCommands(CLI::App& app, int* exit_code) {
   AddTemplateCommand(app, exit_code);
   AddTokenizeCommand(app, exit_code);
   AddVersionCommand(app, exit_code);
+  AddWorkerCommand(app, exit_code);
 }
 
 int Main(int argc, char** argv) {

@@ -1,0 +1,101 @@
+#include "cli/local_cluster.h"
+
+#include <algorithm>
+#include <csignal>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/status_macros.h"
+#include "nlohmann/json.hpp"
+
+namespace shoal {
+namespace {
+
+constexpr absl::Duration kStopTime = absl::Seconds(6);  // A worker drains for 5 s.
+constexpr absl::Duration kSpin = absl::Microseconds(100);  // Twice what waking a core costs.
+
+std::vector<std::string> WorkerArgs(const LocalCluster::Options& options, int part) {
+  const auto spin = LocalCluster::SpinFor(options.n_workers);
+  return {"worker",
+          options.model_path,
+          "--part",
+          std::to_string(part),
+          "--n-parts",
+          std::to_string(options.n_workers),
+          "--peer-listen",
+          "127.0.0.1:0",
+          "--threads",
+          std::to_string(options.threads_per_worker),
+          "--spin-us",
+          std::to_string(absl::ToInt64Microseconds(spin)),
+          "--activations",
+          options.activations_f32 ? "f32" : "int8"};
+}
+
+// The address in the line that a worker prints once it serves.
+absl::StatusOr<std::string> ReadAddress(ChildProcess& worker, absl::Time deadline) {
+  SHOAL_ASSIGN_OR_RETURN(const std::string line, worker.ReadLine(deadline));
+  const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  const auto found = json.is_object() ? json.find("peer_listen") : json.end();
+  if (found == json.end() || !found->is_string()) {
+    return absl::InternalError(absl::StrCat(worker.name(), ": printed no address"));
+  }
+  return found->get<std::string>();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<LocalCluster>> LocalCluster::Start(const Options& options) {
+  const absl::Time deadline = absl::Now() + options.ready_timeout;
+  std::unique_ptr<LocalCluster> cluster(new LocalCluster);
+  for (int i = 0; i < options.n_workers; ++i) {
+    SHOAL_ASSIGN_OR_RETURN(
+        std::unique_ptr<ChildProcess> worker,
+        ChildProcess::Start(absl::StrCat("worker ", i), WorkerArgs(options, i)));
+    cluster->workers_.push_back(std::move(worker));
+  }
+  for (const std::unique_ptr<ChildProcess>& worker : cluster->workers_) {
+    SHOAL_ASSIGN_OR_RETURN(std::string address, ReadAddress(*worker, deadline));
+    cluster->addresses_.push_back(std::move(address));
+  }
+  return cluster;
+}
+
+absl::StatusOr<std::unique_ptr<LocalCluster>> LocalCluster::StartFor(const ModelOptions& model,
+                                                                     int n_workers) {
+  Options options;
+  options.model_path = model.model_path;
+  options.n_workers = n_workers;
+  options.threads_per_worker =
+      ThreadsPerWorker(model.threads > 0 ? model.threads : DefaultThreads(), n_workers);
+  options.activations_f32 = model.activations_f32;
+  return Start(options);
+}
+
+LocalCluster::~LocalCluster() { Stop(); }
+
+std::optional<std::string> LocalCluster::Ended() {
+  for (const std::unique_ptr<ChildProcess>& worker : workers_) {
+    if (const std::optional<std::string> how = worker->Ended()) {
+      return absl::StrCat(worker->name(), ": ", *how);
+    }
+  }
+  return std::nullopt;
+}
+
+void LocalCluster::Stop() {
+  for (const std::unique_ptr<ChildProcess>& worker : workers_) worker->Signal(SIGTERM);
+  const absl::Time deadline = absl::Now() + kStopTime;
+  for (const std::unique_ptr<ChildProcess>& worker : workers_) worker->WaitUntil(deadline);
+  workers_.clear();  // Kills what is left, and waits for it.
+}
+
+int LocalCluster::ThreadsPerWorker(int n_threads, int n_workers) {
+  return std::max(n_threads / n_workers, 1);
+}
+
+absl::Duration LocalCluster::SpinFor(int n_workers) {
+  return n_workers + 1 <= DefaultThreads() ? kSpin : absl::ZeroDuration();
+}
+
+}  // namespace shoal

@@ -1,0 +1,146 @@
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <iterator>
+#include <memory>
+#include <string>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "cli/commands.h"
+#include "cli/model_loader.h"
+#include "engine/numerics_class.h"
+#include "model/import/gguf_model.h"
+#include "nlohmann/json.hpp"
+#include "proto/grpc_transport.h"
+#include "worker/worker.h"
+
+namespace shoal {
+namespace {
+
+constexpr absl::Duration kDrainTime = absl::Seconds(5);
+
+struct WorkerOptions {
+  std::string model_path;
+  int part = 0;
+  int n_parts = 1;
+  std::string peer_listen = "127.0.0.1:0";
+  int threads = 0;
+  int spin_us = 0;
+  std::string activations = "int8";
+};
+
+// Blocks SIGINT and SIGTERM in this thread and those it starts; they become readable here instead.
+int SignalDescriptor() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  sigprocmask(SIG_BLOCK, &signals, nullptr);
+  return signalfd(-1, &signals, SFD_CLOEXEC);
+}
+
+// Until a signal comes or whoever started this worker has closed its standard input.
+void WaitForEnd(int signal_fd) {
+  pollfd waited[] = {{.fd = signal_fd, .events = POLLIN, .revents = 0},
+                     {.fd = STDIN_FILENO, .events = POLLIN, .revents = 0}};
+  while (true) {
+    if (poll(waited, std::size(waited), -1) < 0 && errno != EINTR) return;
+    if (waited[0].revents != 0) return;
+    char ignored[256];
+    if (waited[1].revents != 0 && read(STDIN_FILENO, ignored, sizeof(ignored)) <= 0) return;
+  }
+}
+
+absl::StatusOr<Worker::Parts> LoadParts(const WorkerOptions& options) {
+  Worker::Parts parts;
+  SHOAL_ASSIGN_OR_RETURN(
+      parts.listener,
+      ListenGrpc(options.peer_listen, {.spin = absl::Microseconds(options.spin_us)}));
+  SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<GgufReader> file,
+                         GgufReader::Open(options.model_path));
+  SHOAL_ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(*file));
+  const bool activations_f32 = options.activations == "f32";
+  RowFormat format = RowFormat::kF32;
+  if (!activations_f32) {
+    SHOAL_ASSIGN_OR_RETURN(format, RowFormatOf(config, *file));
+  }
+  const KernelTable& kernels = SelectedKernels();
+  parts.pool =
+      std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : DefaultThreads());
+  SHOAL_ASSIGN_OR_RETURN(
+      parts.experts,
+      LocalExperts::Load(config, *file, {.part = options.part, .n_parts = options.n_parts},
+                         kernels, parts.pool.get(),
+                         {.format = format, .activations_f32 = activations_f32}));
+  parts.service = {.served = {.model_id = file->HeaderHash(),
+                              .numerics_class = NumericsClass(format, activations_f32),
+                              .format = format,
+                              .n_layers = config.n_layers,
+                              .n_experts = config.n_experts,
+                              .hidden_dim = config.hidden_dim},
+                   .isa = std::string(IsaName(kernels.isa))};
+  return parts;
+}
+
+absl::Status RunWorker(const WorkerOptions& options) {
+  InitLog(absl::StrCat("worker-", options.part));
+  const int signal_fd = SignalDescriptor();
+  SHOAL_ASSIGN_OR_RETURN(Worker::Parts parts, LoadParts(options));
+  const auto resident_bytes = static_cast<long long>(parts.experts->resident_bytes());
+  const std::unique_ptr<Worker> worker = Worker::Start(std::move(parts));
+  Log(LogLevel::kInfo, "serving",
+      {{"peer_listen", worker->address()}, {"resident_bytes", resident_bytes}});
+  std::printf("%s\n", nlohmann::json{{"peer_listen", worker->address()}}.dump().c_str());
+  std::fflush(stdout);
+  WaitForEnd(signal_fd);
+  const bool drained = worker->Drain(absl::Now() + kDrainTime);
+  Log(drained ? LogLevel::kInfo : LogLevel::kWarning, drained ? "drained" : "drain timed out");
+  close(signal_fd);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddWorkerCommand(CLI::App& app, int* exit_code) {
+  auto options = std::make_shared<WorkerOptions>();
+  CLI::App* command = app.add_subcommand(
+      "worker", "Hold a share of a model's experts and compute them for routers, until standard "
+                "input closes or a signal comes");
+  command->add_option("MODEL", options->model_path, "GGUF file")->required();
+  command->add_option("--part", options->part, "Hold experts e with e % n-parts == part")
+      ->check(CLI::Range(0, 1023));
+  command->add_option("--n-parts", options->n_parts, "Workers that share the experts")
+      ->check(CLI::Range(1, 1024));
+  command->add_option("--peer-listen", options->peer_listen,
+                      "Loopback address and port for routers; port 0 takes a free one");
+  command->add_option("--threads", options->threads, "Threads; 0: one per core")
+      ->check(CLI::Range(0, 1024));
+  command->add_option("--spin-us", options->spin_us,
+                      "Poll this long for the next call before sleeping")
+      ->check(CLI::Range(0, 10000));
+  command->add_option("--activations", options->activations,
+                      "int8, or f32: the slow reference path that rounds no activation")
+      ->check(CLI::IsMember({"int8", "f32"}));
+  command->callback([options, exit_code] {
+    if (options->part >= options->n_parts) {
+      std::fprintf(stderr, "shoal worker: --part: %d is not in [0, %d), the range of --n-parts\n",
+                   options->part, options->n_parts);
+      *exit_code = 2;
+      return;
+    }
+    const absl::Status status = RunWorker(*options);
+    if (status.ok()) return;
+    std::fprintf(stderr, "shoal worker: %s\n", std::string(status.message()).c_str());
+    *exit_code = 1;
+  });
+}
+
+}  // namespace shoal
