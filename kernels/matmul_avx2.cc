@@ -44,8 +44,8 @@ inline void LoadNibbles(const Nibbles& q, int first, __m256i* w) {
   }
 }
 
-// Sum over a block of nibble * q, times `weight` (1 or 16): 8 pairs of at most 2 * 15 * 127 meet in
-// 16 bits, 30,480.
+// Sum over a block of nibble * q, times `weight` (1 or 16): 8 pairs of at most 2 * 15 * 128 meet in
+// 16 bits, 30,720.
 inline __m256i DotNibbles(const __m256i* w, const int8_t* q, int16_t weight) {
   __m256i sum = _mm256_maddubs_epi16(w[0], Word(q));
   for (int k = 1; k < 8; ++k) {
@@ -54,7 +54,7 @@ inline __m256i DotNibbles(const __m256i* w, const int8_t* q, int16_t weight) {
   return _mm256_madd_epi16(sum, _mm256_set1_epi16(weight));
 }
 
-// The same over half a block of six-bit values: two pairs of at most 2 * 63 * 127 meet, 32,004.
+// The same over half a block of six-bit values: two pairs of at most 2 * 63 * 128 meet, 32,256.
 inline __m256i DotSixBits(const __m256i* w, const int8_t* q) {
   const __m256i ones = _mm256_set1_epi16(1);
   const __m256i a = _mm256_add_epi16(_mm256_maddubs_epi16(w[0], Word(q)),

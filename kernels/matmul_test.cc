@@ -174,7 +174,10 @@ TEST_P(MatmulTest, ExtremeWeightsGiveTheScalarBits) {
     }
     std::vector<float> x(static_cast<size_t>(2 * cols), 1.0F);
     std::fill(x.begin() + cols, x.end(), -1.0F);
-    const QuantizedRows rounded(scalar, x, 2, cols);
+    QuantizedRows rounded(scalar, x, 2, cols);
+    for (int64_t c = cols; c < 2 * cols; ++c) {  // A row that no QuantizeRow made.
+      rounded.q8[static_cast<size_t>(c)] = -128;
+    }
     const PackedMatrix truth = Pack(scalar, GetParam(), rows, cols, file);
     for (const KernelTable* kernels : AvailableKernels()) {
       const PackedMatrix w = Pack(*kernels, GetParam(), rows, cols, file);
