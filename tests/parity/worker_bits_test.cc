@@ -1,0 +1,109 @@
+// The same bits from separate worker processes over gRPC as from one process: whatever their
+// number, the threads, the chunks of the prompt, the batch and the instruction set.
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "kernels/kernel_table.h"
+#include "nlohmann/json.hpp"
+
+namespace shoal {
+namespace {
+
+struct Run {
+  int workers = 0;
+  int threads = 1;
+  int chunk = 512;
+  int batch = 1;
+  std::string isa = "scalar";
+
+  std::string Describe() const {
+    return absl::StrCat(workers, " workers, ", threads, " threads, chunk ", chunk, ", batch ",
+                        batch, ", ", isa);
+  }
+};
+
+struct Outcome {
+  std::string logits;        // The output file's bytes.
+  nlohmann::json report;     // What the command printed.
+};
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+class WorkerBitsTest : public testing::TestWithParam<const char*> {
+ protected:
+  WorkerBitsTest() {
+    std::vector<int> ids(70);  // Crosses a key tile.
+    for (int i = 0; i < 70; ++i) ids[i] = (i * 29 + 7) % 300;
+    ids_ = absl::StrJoin(ids, ",");
+  }
+
+  Outcome Compute(const Run& run) const {
+    const std::string out = absl::StrCat(testing::TempDir(), "worker_bits_",
+                                         testing::UnitTest::GetInstance()->random_seed(), "_",
+                                         getpid(), ".safetensors");
+    const std::string command = absl::StrCat(
+        "SHOAL_ISA=", run.isa, " " SHOAL_BINARY " logits ", GetParam(), " --ids ", ids_,
+        " --workers ", run.workers, " --threads ", run.threads, " --chunk ", run.chunk,
+        " --batch ", run.batch, " --json --out ", out);
+    FILE* pipe = popen(command.c_str(), "r");
+    std::string printed;
+    char buffer[4096];
+    while (const size_t n = fread(buffer, 1, sizeof(buffer), pipe)) printed.append(buffer, n);
+    EXPECT_EQ(pclose(pipe), 0) << command;
+    Outcome outcome{ReadFile(out), nlohmann::json::parse(printed, nullptr, false)};
+    std::filesystem::remove(out);
+    return outcome;
+  }
+
+  std::string ids_;
+};
+
+TEST_P(WorkerBitsTest, SameFromAnyNumberOfWorkers) {
+  const std::string expected = Compute({}).logits;
+  ASSERT_FALSE(expected.empty());
+  const std::string best(IsaName(AvailableKernels().back()->isa));
+  std::vector<Run> runs;
+  for (const int workers : {0, 1, 3, 5}) {
+    for (const int threads : {1, 2}) runs.push_back({workers, threads, 7, 1, best});
+  }
+  for (const int chunk : {1, 512}) runs.push_back({3, 2, chunk, 1, best});
+  for (const int workers : {0, 3}) runs.push_back({workers, 2, 7, 8, best});
+  for (const KernelTable* kernels : AvailableKernels()) {
+    runs.push_back({3, 1, 512, 1, std::string(IsaName(kernels->isa))});
+  }
+  for (const Run& run : runs) {
+    SCOPED_TRACE(run.Describe());
+    const Outcome outcome = Compute(run);
+    EXPECT_TRUE(outcome.logits == expected) << "logits differ";
+    ASSERT_TRUE(outcome.report.is_object());
+    ASSERT_EQ(outcome.report["workers"].size(), run.workers);
+    for (const auto& worker : outcome.report["workers"]) {
+      EXPECT_GT(worker["rows_computed"].get<int64_t>(), 0);
+    }
+    EXPECT_EQ(outcome.report["router_expert_bytes"] == 0, run.workers > 0);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, WorkerBitsTest,
+                         testing::Values("tests/data/models/qwen3_moe/model.gguf",
+                                         "tests/data/quants/model-Q8_0.gguf",
+                                         "tests/data/quants/model-Q4_0.gguf",
+                                         "tests/data/quants/model-Q4_K_M.gguf",
+                                         "models/tales-moe-11m-q8_0.gguf"));
+
+}  // namespace
+}  // namespace shoal
