@@ -16,10 +16,11 @@ class FrameBuffer {
   static constexpr size_t kAlignment = 64;
 
   FrameBuffer() = default;
+  // Throws std::bad_alloc when there is no memory; sizes are checked against caps before.
   explicit FrameBuffer(size_t size) : size_(size) {
-    const size_t rounded = (size + kAlignment - 1) / kAlignment * kAlignment;
-    data_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)));
-    if (data_ == nullptr && rounded > 0) throw std::bad_alloc();
+    void* memory = nullptr;
+    if (size > 0 && posix_memalign(&memory, kAlignment, size) != 0) throw std::bad_alloc();
+    data_.reset(static_cast<std::byte*>(memory));
   }
   FrameBuffer(FrameBuffer&& other) noexcept
       : data_(std::move(other.data_)), size_(std::exchange(other.size_, 0)) {}
