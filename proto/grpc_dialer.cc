@@ -69,11 +69,7 @@ grpc::ChannelArguments ClientArguments() {
 
 class GrpcDialer final : public Dialer {
  public:
-  explicit GrpcDialer(GrpcOptions options) : options_(options) {
-    // While no thread waits on this dialer somebody must still answer keepalive pings; gRPC's own
-    // poller does, but by default only every 5 s, which is later than the keepalive timeout.
-    setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "250", /*overwrite=*/0);
-  }
+  explicit GrpcDialer(GrpcOptions options) : options_(options) {}
 
   ~GrpcDialer() override {
     for (auto& [id, link] : links_) link->context.TryCancel();
@@ -191,6 +187,10 @@ class GrpcDialer final : public Dialer {
 }  // namespace
 
 std::unique_ptr<Dialer> NewGrpcDialer(GrpcOptions options) {
+  // While no thread waits on a dialer somebody must still read the answers to keepalive pings.
+  // gRPC's own poller does, but by default only every 5 s, which is past the keepalive timeout.
+  // It reads this when the library is first used, so before any of its objects exists.
+  setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "250", /*overwrite=*/0);
   return std::make_unique<GrpcDialer>(options);
 }
 

@@ -101,7 +101,7 @@ TEST_F(RunExpertsTest, SoundCallIsAnswered) {
 }
 
 TEST_F(RunExpertsTest, S14_CallsThatDoNotFitAreRefusedByType) {
-  ExpectRefused(wire::REPLY_CODE_WRONG_MODEL, "\"other", [](Request& r) { r.set_model_id("other"); });
+  ExpectRefused(wire::REPLY_CODE_WRONG_MODEL, "'other'", [](Request& r) { r.set_model_id("other"); });
   ExpectRefused(wire::REPLY_CODE_WRONG_NUMERICS, "numerics class",
                 [](Request& r) { r.set_numerics_class(""); });
   ExpectRefused(wire::REPLY_CODE_NOT_RESIDENT, "expert 7 of layer 1",
