@@ -11,8 +11,8 @@
 //
 // A group is an array of one of the structs below: [ceil(cols / 64)] GroupQ4 or GroupQ8,
 // [cols / 256] GroupQ4K or GroupQ6K. All are multiples of 64 bytes, so that no word straddles cache
-// lines, and are read from front to back in one stream (scales in an array of their own cost a third
-// of the bandwidth that a product with one row reaches).
+// lines, and are read from front to back, scales first: behind the words they cost a sixth of the
+// bandwidth that a product with one row reaches, in an array of their own a third.
 namespace shoal {
 
 // Byte i of word k holds elements 4k + i (low nibble) and 16 + 4k + i (high nibble).
@@ -23,19 +23,19 @@ struct Bytes {
   uint8_t word[8][kPackRows][4];
 };
 struct GroupQ4 {  // A nibble is value + 8.
-  Nibbles q[2];
   uint16_t d[2][kPackRows];
+  Nibbles q[2];
 };
 struct GroupQ8 {  // A byte is value + 128.
-  Bytes q[2];
   uint16_t d[2][kPackRows];
+  Bytes q[2];
 };
 struct GroupQ4K {
-  Nibbles q[8];
-  uint8_t scale[8][kPackRows];
-  uint8_t min[8][kPackRows];
   uint16_t d[kPackRows];
   uint16_t dmin[kPackRows];
+  uint8_t scale[8][kPackRows];
+  uint8_t min[8][kPackRows];
+  Nibbles q[8];
 };
 // Upper two bits of value + 32: byte i of upper[h], bits 2t and 2t + 1, belong to element
 // 16h + 4t + i.
