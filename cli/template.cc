@@ -36,8 +36,8 @@ absl::StatusOr<std::string> LoadSource(const TemplateOptions& options,
   SHOAL_ASSIGN_OR_RETURN(const auto model, GgufReader::Open(options.model_path));
   SHOAL_ASSIGN_OR_RETURN(std::string source, ReadChatTemplate(*model));
   if (source.empty()) {
-    return absl::NotFoundError(absl::StrCat(
-        options.model_path, ": has no tokenizer.chat_template; give one with --file"));
+    return absl::NotFoundError(
+        absl::StrCat(options.model_path, ": has no tokenizer.chat_template; give one with --file"));
   }
   SHOAL_ASSIGN_OR_RETURN(const Vocabulary vocabulary, ReadVocabulary(*model));
   const std::pair<const char*, int32_t> tokens[] = {{"bos_token", vocabulary.bos_id},

@@ -35,9 +35,8 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& mode
   SHOAL_ASSIGN_OR_RETURN(Vocabulary vocabulary, ReadVocabulary(*file));
   auto tokenizer = Tokenizer::Create(std::move(vocabulary));
   if (tokenizer.ok()) return tokenizer;
-  return absl::Status(
-      tokenizer.status().code(),
-      absl::StrCat(model_path, ": ", std::string(tokenizer.status().message())));
+  return absl::Status(tokenizer.status().code(),
+                      absl::StrCat(model_path, ": ", std::string(tokenizer.status().message())));
 }
 
 int ReportStatus(const char* command, const absl::Status& status) {

@@ -30,7 +30,8 @@ absl::Status RunTokenize(const TokenizeOptions& options) {
 void AddTokenizeCommand(CLI::App& app, int* exit_code) {
   auto options = std::make_shared<TokenizeOptions>();
   CLI::App* command = app.add_subcommand(
-      "tokenize", "Turn text on standard input into a JSON array of token ids, no BOS or EOS added");
+      "tokenize",
+      "Turn text on standard input into a JSON array of token ids, no BOS or EOS added");
   command->add_option("MODEL", options->model_path, "GGUF file; needs no tensors")->required();
   command->add_flag("--no-special", options->no_special,
                     "Take text that spells a control token as text");

@@ -83,8 +83,7 @@ absl::StatusOr<std::unique_ptr<BytePairs>> BytePairs::Create(
   }
   pairs->merges_.reserve(vocabulary.merges.size());
   for (size_t rank = 0; rank < vocabulary.merges.size(); ++rank) {
-    SHOAL_RETURN_IF_ERROR(
-        pairs->AddMerge(vocabulary.merges[rank], static_cast<int32_t>(rank)));
+    SHOAL_RETURN_IF_ERROR(pairs->AddMerge(vocabulary.merges[rank], static_cast<int32_t>(rank)));
   }
   return pairs;
 }
@@ -92,8 +91,8 @@ absl::StatusOr<std::unique_ptr<BytePairs>> BytePairs::Create(
 absl::Status BytePairs::AddMerge(std::string_view line, int32_t rank) {
   const size_t space = line.find(' ');
   if (space == std::string_view::npos) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "tokenizer.ggml.merges[", rank, "] is not two tokens with one space between"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("tokenizer.ggml.merges[", rank, "] is not two tokens with one space between"));
   }
   const std::string left = BytesOfToken(line.substr(0, space), TokenType::kNormal);
   const std::string right = BytesOfToken(line.substr(space + 1), TokenType::kNormal);
@@ -105,7 +104,9 @@ absl::Status BytePairs::AddMerge(std::string_view line, int32_t rank) {
   if (left_id == end || right_id == end || merged_id == end) {
     return absl::InvalidArgumentError(absl::StrCat(
         "tokenizer.ggml.merges[", rank, "]: its ",
-        left_id == end ? "left part" : right_id == end ? "right part" : "union",
+        left_id == end    ? "left part"
+        : right_id == end ? "right part"
+                          : "union",
         " is not a normal token of the vocabulary; the file is damaged, convert the model again"));
   }
   merges_.emplace(PairKey(left_id->second, right_id->second), Merge{rank, merged_id->second});

@@ -79,8 +79,8 @@ absl::StatusOr<Code> Compile(const char* pattern) {
   Code code(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(full.data()), full.size(),
                           PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr));
   if (code == nullptr) {
-    return absl::InternalError(absl::StrCat("pre-tokenizer pattern does not compile at ", offset,
-                                            ": ", ErrorText(error)));
+    return absl::InternalError(
+        absl::StrCat("pre-tokenizer pattern does not compile at ", offset, ": ", ErrorText(error)));
   }
   // Without a just-in-time compiler the same matches come out, only slower.
   pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE);

@@ -19,10 +19,12 @@ constexpr size_t kMaxTextBytes = size_t{256} << 20;  // Positions inside a piece
 
 // No model file states every token that ends an answer, so these are known by their text.
 constexpr const char* kEndTexts[] = {
-    "<|im_end|>", "<|endoftext|>",   "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>",
-    "<|end|>",    "<end_of_turn>",   "<|return|>",      "<|call|>",   "<|EOT|>",
-    "<|eot|>",    "<|end_of_turn|>", "</s>",            "<EOT>",      "<|fim_pad|>",
-    "<|repo_name|>", "<|file_sep|>", "<｜end▁of▁sentence｜>",
+    "<|im_end|>",    "<|endoftext|>", "<|end_of_text|>",
+    "<|eot_id|>",    "<|eom_id|>",    "<|end|>",
+    "<end_of_turn>", "<|return|>",    "<|call|>",
+    "<|EOT|>",       "<|eot|>",       "<|end_of_turn|>",
+    "</s>",          "<EOT>",         "<|fim_pad|>",
+    "<|repo_name|>", "<|file_sep|>",  "<｜end▁of▁sentence｜>",
 };
 
 // Half-open stretch of a text, literal or not; stretches follow one another without a gap.
@@ -38,9 +40,11 @@ absl::Status CheckIds(const Vocabulary& vocabulary) {
                                                    vocabulary.types.size(), " entries for ", size,
                                                    " tokens; the counts must be equal"));
   }
-  const std::pair<const char*, int32_t> ids[] = {
-      {"bos", vocabulary.bos_id},         {"eos", vocabulary.eos_id}, {"eot", vocabulary.eot_id},
-      {"unknown", vocabulary.unk_id},     {"padding", vocabulary.pad_id}};
+  const std::pair<const char*, int32_t> ids[] = {{"bos", vocabulary.bos_id},
+                                                 {"eos", vocabulary.eos_id},
+                                                 {"eot", vocabulary.eot_id},
+                                                 {"unknown", vocabulary.unk_id},
+                                                 {"padding", vocabulary.pad_id}};
   for (const auto& [name, id] : ids) {
     if (id < -1 || id >= size) {
       return absl::InvalidArgumentError(absl::StrCat("tokenizer.ggml.", name, "_token_id=", id,
@@ -80,8 +84,8 @@ struct Tokenizer::Impl {
 absl::StatusOr<std::vector<int32_t>> Tokenizer::Impl::EncodeRuns(
     std::string_view text, const std::vector<Run>& runs) const {
   if (text.size() > kMaxTextBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("text of ", text.size(),
-                                                   " bytes; at most ", kMaxTextBytes));
+    return absl::InvalidArgumentError(
+        absl::StrCat("text of ", text.size(), " bytes; at most ", kMaxTextBytes));
   }
   if (const size_t bad = FindInvalidUtf8(text); bad != std::string_view::npos) {
     return absl::InvalidArgumentError(

@@ -44,8 +44,8 @@ int CheckEncode(const Fixture& f, Wanted wanted) {
   for (const json& c : f.cases) {
     if (c["text"].is_null() || !wanted(c)) continue;
     ++n_cases;
-    const auto ids = f.tokenizer->Encode(c["text"].get<std::string>(),
-                                         c.value("parse_special", true));
+    const auto ids =
+        f.tokenizer->Encode(c["text"].get<std::string>(), c.value("parse_special", true));
     EXPECT_TRUE(ids.ok()) << ids.status();
     if (!ids.ok()) continue;
     EXPECT_EQ(*ids, c["ids"].get<std::vector<int32_t>>()) << c.dump();

@@ -14,8 +14,8 @@ namespace shoal::jinja {
 namespace {
 
 Value NoAttribute(const Value& object, std::string_view name) {
-  return Value::Undefined(absl::StrCat("'", object.TypeName(), " object' has no attribute '",
-                                       std::string(name), "'"));
+  return Value::Undefined(
+      absl::StrCat("'", object.TypeName(), " object' has no attribute '", std::string(name), "'"));
 }
 
 absl::StatusOr<Value> LoopAttribute(const Value& object, std::string_view name) {
@@ -213,8 +213,7 @@ absl::StatusOr<std::vector<std::optional<Value>>> Bind(const char* function,
   for (const auto& [name, value] : arguments.named) {
     const auto found = std::find(parameters.begin(), parameters.end(), name);
     if (found == parameters.end()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(function, " has no argument '", name, "'"));
+      return absl::InvalidArgumentError(absl::StrCat(function, " has no argument '", name, "'"));
     }
     std::optional<Value>& slot = bound[static_cast<size_t>(found - parameters.begin())];
     if (slot.has_value()) {

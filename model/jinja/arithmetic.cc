@@ -16,8 +16,9 @@ namespace {
 absl::Status Mismatch(std::string_view op, const Value& a, const Value& b) {
   if (a.is_undefined()) return a.UndefinedError();
   if (b.is_undefined()) return b.UndefinedError();
-  return absl::InvalidArgumentError(absl::StrCat("unsupported operands for ", std::string(op), ": '",
-                                                 a.TypeName(), "' and '", b.TypeName(), "'"));
+  return absl::InvalidArgumentError(absl::StrCat("unsupported operands for ", std::string(op),
+                                                 ": '", a.TypeName(), "' and '", b.TypeName(),
+                                                 "'"));
 }
 
 absl::Status Overflow() {
@@ -30,7 +31,8 @@ absl::StatusOr<Value> IntPower(int64_t base, int64_t exponent) {
     return Value::Float(std::pow(static_cast<double>(base), static_cast<double>(exponent)));
   }
   if (exponent > 64 && (base < -1 || base > 1)) return Overflow();
-  if (base >= -1 && base <= 1) return Value::Int(exponent == 0 ? 1 : exponent % 2 ? base : base * base);
+  if (base >= -1 && base <= 1)
+    return Value::Int(exponent == 0 ? 1 : exponent % 2 ? base : base * base);
   int64_t result = 1;
   for (int64_t i = 0; i < exponent; ++i) {
     if (__builtin_mul_overflow(result, base, &result)) return Overflow();
@@ -40,9 +42,12 @@ absl::StatusOr<Value> IntPower(int64_t base, int64_t exponent) {
 
 absl::StatusOr<Value> IntArithmetic(std::string_view op, int64_t a, int64_t b) {
   int64_t out = 0;
-  if (op == "+") return __builtin_add_overflow(a, b, &out) ? Overflow() : absl::StatusOr<Value>(Value::Int(out));
-  if (op == "-") return __builtin_sub_overflow(a, b, &out) ? Overflow() : absl::StatusOr<Value>(Value::Int(out));
-  if (op == "*") return __builtin_mul_overflow(a, b, &out) ? Overflow() : absl::StatusOr<Value>(Value::Int(out));
+  if (op == "+")
+    return __builtin_add_overflow(a, b, &out) ? Overflow() : absl::StatusOr<Value>(Value::Int(out));
+  if (op == "-")
+    return __builtin_sub_overflow(a, b, &out) ? Overflow() : absl::StatusOr<Value>(Value::Int(out));
+  if (op == "*")
+    return __builtin_mul_overflow(a, b, &out) ? Overflow() : absl::StatusOr<Value>(Value::Int(out));
   if (op == "**") return IntPower(a, b);
   if (b == 0) return absl::InvalidArgumentError("division by zero");
   if (op == "/") return Value::Float(static_cast<double>(a) / static_cast<double>(b));
@@ -88,7 +93,8 @@ absl::StatusOr<Value> Repeat(Environment& env, const Value& value, int64_t count
   const std::vector<Value>& items = value.sequence().items;
   SHOAL_RETURN_IF_ERROR(env.budget.Charge(items.size() * n));
   std::vector<Value> out;
-  for (size_t i = 0; i < n && !items.empty(); ++i) out.insert(out.end(), items.begin(), items.end());
+  for (size_t i = 0; i < n && !items.empty(); ++i)
+    out.insert(out.end(), items.begin(), items.end());
   return Value::Of(value.kind(), std::move(out));
 }
 
@@ -165,7 +171,8 @@ absl::StatusOr<Value> Slice(Environment& env, const Value& value, std::optional<
                            SliceIndices(size, start, stop, step.value_or(1)));
     if (indices.empty()) return Value::String(Text());
     if (step.value_or(1) == 1) {
-      return Value::String(value.text().Slice(offsets[indices.front()], offsets[indices.back() + 1]));
+      return Value::String(
+          value.text().Slice(offsets[indices.front()], offsets[indices.back() + 1]));
     }
     SHOAL_RETURN_IF_ERROR(env.budget.Charge(indices.size()));
     Text text;
@@ -180,9 +187,9 @@ absl::StatusOr<Value> Slice(Environment& env, const Value& value, std::optional<
         absl::StrCat("a value of type ", value.TypeName(), " cannot be sliced"));
   }
   const std::vector<Value>& items = value.sequence().items;
-  SHOAL_ASSIGN_OR_RETURN(const std::vector<int64_t> indices,
-                         SliceIndices(static_cast<int64_t>(items.size()), start, stop,
-                                      step.value_or(1)));
+  SHOAL_ASSIGN_OR_RETURN(
+      const std::vector<int64_t> indices,
+      SliceIndices(static_cast<int64_t>(items.size()), start, stop, step.value_or(1)));
   SHOAL_RETURN_IF_ERROR(env.budget.Charge(indices.size()));
   std::vector<Value> out;
   for (const int64_t i : indices) out.push_back(items[static_cast<size_t>(i)]);

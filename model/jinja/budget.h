@@ -11,9 +11,9 @@ namespace shoal::jinja {
 // operation touches, 50 to 100 ns, so that a million of them bounds time and memory too, with the
 // same verdict on every machine.
 inline constexpr size_t kMaxTemplateBytes = size_t{64} << 10;
-inline constexpr int kMaxNesting = 256;   // Of the program, and of any value.
-inline constexpr int kMaxCalls = 100;     // Macros inside macros.
-inline constexpr int kMaxFrames = 2000;   // Nodes under evaluation at once: bounds the C++ stack.
+inline constexpr int kMaxNesting = 256;  // Of the program, and of any value.
+inline constexpr int kMaxCalls = 100;    // Macros inside macros.
+inline constexpr int kMaxFrames = 1000;  // Nodes under evaluation at once: bounds the C++ stack.
 inline constexpr int64_t kMaxSteps = 1000000;
 inline constexpr size_t kMaxTextBytes = size_t{4} << 20;  // Of the output, and of any string.
 

@@ -26,7 +26,7 @@ struct Environment {
   absl::Time now;
   std::vector<std::unique_ptr<Namespace>> spaces;  // Every namespace of a rendering; they may refer
                                                    // to one another, so none owns another.
-  bool raised = false;  // The error is raise_exception's.
+  bool raised = false;                             // The error is raise_exception's.
 };
 
 // A filter or a test: input and arguments to a value (tests: a boolean).

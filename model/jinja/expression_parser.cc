@@ -185,7 +185,9 @@ class ExpressionParser {
     return Finish(std::move(concat));
   }
 
-  absl::StatusOr<ExprPtr> Product() { return Binary({"*", "/", "//", "%"}, &ExpressionParser::Power); }
+  absl::StatusOr<ExprPtr> Product() {
+    return Binary({"*", "/", "//", "%"}, &ExpressionParser::Power);
+  }
   absl::StatusOr<ExprPtr> Power() { return Binary({"**"}, &ExpressionParser::FilteredOperand); }
   absl::StatusOr<ExprPtr> FilteredOperand() { return Operand(true); }
 

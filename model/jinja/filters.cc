@@ -150,7 +150,8 @@ Result ToJson(Environment& env, const Value& input, const Arguments& args) {
   }
   // Indentation and separators are written once a value, nested ones with their depth.
   const size_t per_value = 1 + (style.indent.size() * static_cast<size_t>(input.depth()) +
-                                style.item_separator.size() + style.key_separator.size()) / 16;
+                                style.item_separator.size() + style.key_separator.size()) /
+                                   16;
   SHOAL_RETURN_IF_ERROR(env.budget.Charge(static_cast<size_t>(input.weight()) * per_value));
   Text text;
   SHOAL_RETURN_IF_ERROR(AppendJson(input, style, &text));
@@ -210,8 +211,7 @@ Result Float(Environment& env, const Value& input, const Arguments& args) {
   SHOAL_RETURN_IF_ERROR(env.budget.Charge(static_cast<size_t>(input.weight())));
   if (input.is_undefined()) return input.UndefinedError();
   if (input.is_number()) return Value::Float(input.as_float());
-  const std::optional<double> value =
-      input.is_string() ? ParseFloat(input.text()) : std::nullopt;
+  const std::optional<double> value = input.is_string() ? ParseFloat(input.text()) : std::nullopt;
   return value.has_value() ? Value::Float(*value) : Or(bound[0], Value::Float(0));
 }
 
@@ -399,8 +399,7 @@ Result ItemsOf(std::vector<Keyed> keyed, Kind kind) {
 Result Sort(Environment& env, const Value& input, const Arguments& args) {
   SHOAL_ASSIGN_OR_RETURN(const Bound bound,
                          Bind("sort", args, {"reverse", "case_sensitive", "attribute"}));
-  SHOAL_ASSIGN_OR_RETURN(std::vector<Keyed> keyed,
-                         WithKeys(env, input, bound[2], Flag(bound[1])));
+  SHOAL_ASSIGN_OR_RETURN(std::vector<Keyed> keyed, WithKeys(env, input, bound[2], Flag(bound[1])));
   SHOAL_RETURN_IF_ERROR(SortByKey(env, &keyed, Flag(bound[0])));
   return ItemsOf(std::move(keyed), Kind::kList);
 }
@@ -501,7 +500,8 @@ Result Select(Environment& env, const Value& input, const Arguments& args) {
   Arguments rest = args;
   Value path;
   if (by_attribute) {
-    if (rest.positional.empty()) return absl::InvalidArgumentError("an attribute's name is missing");
+    if (rest.positional.empty())
+      return absl::InvalidArgumentError("an attribute's name is missing");
     path = rest.positional[0];
     rest.positional.erase(rest.positional.begin());
   }

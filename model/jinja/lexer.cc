@@ -212,7 +212,9 @@ class Lexer {
 
   absl::Status ReadNumber() {
     size_t end = pos_;
-    const auto digits = [&] { while (IsDigit(At(end)) || At(end) == '_') ++end; };
+    const auto digits = [&] {
+      while (IsDigit(At(end)) || At(end) == '_') ++end;
+    };
     digits();
     bool is_float = false;
     if (At(end) == '.' && IsDigit(At(end + 1))) {

@@ -57,8 +57,8 @@ Result SplitMethod(Environment& env, const Text& text, const Arguments& args, bo
     return absl::InvalidArgumentError("split by an empty separator");
   }
   SHOAL_RETURN_IF_ERROR(ChargeSearch(env, text.view(), separator ? separator->view() : " "));
-  SHOAL_RETURN_IF_ERROR(env.budget.Charge(
-      separator ? CountMatches(text.view(), separator->view()) : text.size() / 16));
+  SHOAL_RETURN_IF_ERROR(env.budget.Charge(separator ? CountMatches(text.view(), separator->view())
+                                                    : text.size() / 16));
   return ListOf(separator ? Split(text, separator->view(), max, from_right)
                           : SplitWords(text, max, from_right));
 }
@@ -129,8 +129,7 @@ Result JoinMethod(Environment& env, const Text& separator, const Arguments& args
     if (!items[i].is(Kind::kString)) return WrongType("join", "strings", items[i]);
     if (i > 0) out.Append(separator);
     out.Append(items[i].text());
-    SHOAL_RETURN_IF_ERROR(
-        env.budget.Charge(1 + (separator.size() + items[i].text().size()) / 128));
+    SHOAL_RETURN_IF_ERROR(env.budget.Charge(1 + (separator.size() + items[i].text().size()) / 128));
     if (out.size() > kMaxTextBytes) return env.budget.ChargeBytes(out.size());
   }
   return Value::String(std::move(out));
@@ -248,19 +247,20 @@ bool IsOneOf(std::string_view name, const std::string_view (&names)[N]) {
 
 bool HasMethod(const Value& object, std::string_view name) {
   static constexpr std::string_view kString[] = {
-      "capitalize", "casefold",   "center",       "count",        "encode",     "endswith",
-      "expandtabs", "find",       "format",       "format_map",   "index",      "isalnum",
-      "isalpha",    "isascii",    "isdecimal",    "isdigit",      "isidentifier", "islower",
-      "isnumeric",  "isprintable", "isspace",     "istitle",      "isupper",    "join",
-      "ljust",      "lower",      "lstrip",       "maketrans",    "partition",  "removeprefix",
-      "removesuffix", "replace",  "rfind",        "rindex",       "rjust",      "rpartition",
-      "rsplit",     "rstrip",     "split",        "splitlines",   "startswith", "strip",
-      "swapcase",   "title",      "translate",    "upper",        "zfill"};
-  static constexpr std::string_view kDict[] = {"clear", "copy", "fromkeys", "get", "items", "keys",
-                                               "pop", "popitem", "setdefault", "update", "values"};
-  static constexpr std::string_view kList[] = {"append", "clear", "copy", "count", "extend",
-                                               "index", "insert", "pop", "remove", "reverse",
-                                               "sort"};
+      "capitalize",   "casefold",    "center",    "count",      "encode",       "endswith",
+      "expandtabs",   "find",        "format",    "format_map", "index",        "isalnum",
+      "isalpha",      "isascii",     "isdecimal", "isdigit",    "isidentifier", "islower",
+      "isnumeric",    "isprintable", "isspace",   "istitle",    "isupper",      "join",
+      "ljust",        "lower",       "lstrip",    "maketrans",  "partition",    "removeprefix",
+      "removesuffix", "replace",     "rfind",     "rindex",     "rjust",        "rpartition",
+      "rsplit",       "rstrip",      "split",     "splitlines", "startswith",   "strip",
+      "swapcase",     "title",       "translate", "upper",      "zfill"};
+  static constexpr std::string_view kDict[] = {"clear",      "copy",   "fromkeys", "get",
+                                               "items",      "keys",   "pop",      "popitem",
+                                               "setdefault", "update", "values"};
+  static constexpr std::string_view kList[] = {"append", "clear",   "copy",   "count",
+                                               "extend", "index",   "insert", "pop",
+                                               "remove", "reverse", "sort"};
   if (object.is_string()) return IsOneOf(name, kString);
   if (object.is_mapping()) return IsOneOf(name, kDict);
   if (object.is(Kind::kList)) return IsOneOf(name, kList);

@@ -94,10 +94,10 @@ class StatementParser {
       absl::StatusOr<StmtPtr> (StatementParser::*parse)();
     };
     static constexpr Rule kRules[] = {
-        {"if", &StatementParser::If},           {"for", &StatementParser::For},
-        {"set", &StatementParser::Set},         {"macro", &StatementParser::Macro},
-        {"filter", &StatementParser::Filter},   {"generation", &StatementParser::Generation},
-        {"with", &StatementParser::With},       {"break", &StatementParser::Leave},
+        {"if", &StatementParser::If},          {"for", &StatementParser::For},
+        {"set", &StatementParser::Set},        {"macro", &StatementParser::Macro},
+        {"filter", &StatementParser::Filter},  {"generation", &StatementParser::Generation},
+        {"with", &StatementParser::With},      {"break", &StatementParser::Leave},
         {"continue", &StatementParser::Leave},
     };
     for (const Rule& rule : kRules) {
@@ -283,8 +283,8 @@ class StatementParser {
 
 absl::StatusOr<Program> Parse(std::string_view source) {
   if (source.size() > kMaxTemplateBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("template of ", source.size(),
-                                                   " bytes; at most ", kMaxTemplateBytes));
+    return absl::InvalidArgumentError(
+        absl::StrCat("template of ", source.size(), " bytes; at most ", kMaxTemplateBytes));
   }
   SHOAL_ASSIGN_OR_RETURN(std::vector<Token> tokens, Tokenize(source));
   TokenStream in(std::move(tokens));

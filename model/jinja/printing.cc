@@ -154,7 +154,8 @@ class JsonPrinter {
 
   void PrintString(const Text& text) {
     const bool ascii = style_.ensure_ascii;
-    AppendQuoted(text, '"', [ascii](char32_t c) { return JsonOfCharacter(c, ascii); }, out_);
+    AppendQuoted(
+        text, '"', [ascii](char32_t c) { return JsonOfCharacter(c, ascii); }, out_);
   }
 
   void NewLine(int level) {
@@ -219,7 +220,8 @@ std::string FloatText(double d) {
   if (std::isnan(d)) return "nan";
   if (std::isinf(d)) return d > 0 ? "inf" : "-inf";
   char buffer[64];
-  const auto written = std::to_chars(buffer, buffer + sizeof buffer, d, std::chars_format::scientific);
+  const auto written =
+      std::to_chars(buffer, buffer + sizeof buffer, d, std::chars_format::scientific);
   std::string text(buffer, written.ptr);
   const size_t e = text.find('e');
   const int exponent = std::atoi(text.c_str() + e + 1);
@@ -261,8 +263,8 @@ absl::Status AppendRepr(const Value& value, Text* out) {
       const bool doubled = value.str().find('\'') != std::string_view::npos &&
                            value.str().find('"') == std::string_view::npos;
       const char quote = doubled ? '"' : '\'';
-      AppendQuoted(value.text(), quote,
-                   [quote](char32_t c) { return ReprOfCharacter(c, quote); }, out);
+      AppendQuoted(
+          value.text(), quote, [quote](char32_t c) { return ReprOfCharacter(c, quote); }, out);
       return absl::OkStatus();
     }
     case Kind::kList:

@@ -55,8 +55,8 @@ Result CompareTest(Environment& env, const Value& input, const Arguments& args) 
   SHOAL_ASSIGN_OR_RETURN(const Value other, TheArgument(args));
   if (order != Order::kEq && order != Order::kNe) {
     const bool swapped = order == Order::kGt || order == Order::kGe;
-    SHOAL_ASSIGN_OR_RETURN(const bool less, swapped ? ChargedLess(env, other, input)
-                                                    : ChargedLess(env, input, other));
+    SHOAL_ASSIGN_OR_RETURN(
+        const bool less, swapped ? ChargedLess(env, other, input) : ChargedLess(env, input, other));
     if (less || order == Order::kLt || order == Order::kGt) return Value::Bool(less);
   }
   SHOAL_ASSIGN_OR_RETURN(const bool equal, ChargedEqual(env, input, other));

@@ -235,8 +235,9 @@ absl::Status Value::UndefinedError() const {
 
 const char* Value::TypeName() const {
   static constexpr const char* kNames[] = {
-      "Undefined", "NoneType", "bool", "int",  "float",     "str",  "Markup", "list",    "tuple",
-      "view", "generator", "dict", "Namespace", "LoopContext", "Macro", "function", "method"};
+      "Undefined", "NoneType",    "bool",  "int",      "float",     "str",
+      "Markup",    "list",        "tuple", "view",     "generator", "dict",
+      "Namespace", "LoopContext", "Macro", "function", "method"};
   return kNames[static_cast<size_t>(kind_)];
 }
 

@@ -24,7 +24,7 @@ enum class Kind : uint8_t {
   kInt,
   kFloat,
   kString,
-  kMarkup,     // What `e` and `safe` give: printable, but not to be mixed with plain strings.
+  kMarkup,  // What `e` and `safe` give: printable, but not to be mixed with plain strings.
   kList,
   kTuple,
   kView,       // range(), dict.items() and their like: iterable again and again, never printed.
@@ -33,15 +33,15 @@ enum class Kind : uint8_t {
   kNamespace,
   kLoop,
   kMacro,
-  kFunction,   // A global function, by name.
-  kMethod,     // A method bound to its object.
+  kFunction,  // A global function, by name.
+  kMethod,    // A method bound to its object.
 };
 
 struct Sequence {
   std::vector<Value> items;
   int depth = 1;       // Levels of values inside one another.
   int64_t weight = 1;  // Values inside, each as often as a walk meets it.
-  size_t next = 0;  // Of a generator: the first item not yet taken.
+  size_t next = 0;     // Of a generator: the first item not yet taken.
 };
 
 // Keys keep their order. At most one entry per key, with Python's equality (1 == 1.0 == True).
