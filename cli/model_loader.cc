@@ -30,27 +30,34 @@ absl::StatusOr<KvType> ParseKvType(const std::string& name) {
 
 LoadedModel::~LoadedModel() = default;
 
-absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOptions& options) {
-  auto model = std::unique_ptr<LoadedModel>(new LoadedModel(SelectedKernels()));
-  SHOAL_ASSIGN_OR_RETURN(model->file_, GgufReader::Open(options.model_path));
-  SHOAL_ASSIGN_OR_RETURN(model->config_, ReadModelConfig(*model->file_));
-  const ModelConfig& config = model->config_;
-  if (options.ctx_size > config.context_length) {
+absl::Status LoadedModel::Check(const ModelOptions& options) {
+  return LoadedModel(SelectedKernels()).Open(options);
+}
+
+absl::Status LoadedModel::Open(const ModelOptions& options) {
+  SHOAL_ASSIGN_OR_RETURN(file_, GgufReader::Open(options.model_path));
+  SHOAL_ASSIGN_OR_RETURN(config_, ReadModelConfig(*file_));
+  if (options.ctx_size > config_.context_length) {
     return absl::InvalidArgumentError(absl::StrCat("--ctx-size: ", options.ctx_size,
                                                    " is more than the model's context of ",
-                                                   config.context_length));
+                                                   config_.context_length));
   }
-  model->ctx_size_ = options.ctx_size > 0 ? options.ctx_size
-                                          : std::min(config.context_length, kDefaultContext);
-  model->slice_ = {.layers = {0, config.n_layers},
-                   .kv_heads = {0, config.n_kv_heads},
-                   .experts = {.part = 0, .n_parts = options.workers.empty() ? 1 : 0},
-                   .vocab = {0, config.vocab_size}};
-  const int64_t kv_tokens =
-      options.kv_tokens > 0 ? options.kv_tokens : kDefaultSequences * model->ctx_size_;
-  SHOAL_RETURN_IF_ERROR(model->CheckMemory(options, kv_tokens));
-  SHOAL_ASSIGN_OR_RETURN(
-      model->kv_cache_, KvCache::Create(config, model->slice_, options.kv_type, kv_tokens));
+  ctx_size_ =
+      options.ctx_size > 0 ? options.ctx_size : std::min(config_.context_length, kDefaultContext);
+  kv_tokens_ = options.kv_tokens > 0 ? options.kv_tokens : kDefaultSequences * ctx_size_;
+  slice_ = {.layers = {0, config_.n_layers},
+            .kv_heads = {0, config_.n_kv_heads},
+            .experts = {.part = 0, .n_parts = options.workers.empty() ? 1 : 0},
+            .vocab = {0, config_.vocab_size}};
+  return CheckMemory(options);
+}
+
+absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOptions& options) {
+  auto model = std::unique_ptr<LoadedModel>(new LoadedModel(SelectedKernels()));
+  SHOAL_RETURN_IF_ERROR(model->Open(options));
+  const ModelConfig& config = model->config_;
+  SHOAL_ASSIGN_OR_RETURN(model->kv_cache_, KvCache::Create(config, model->slice_, options.kv_type,
+                                                           model->kv_tokens_));
   model->pool_ =
       std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : DefaultThreads());
   SHOAL_RETURN_IF_ERROR(model->LoadExperts(options));
@@ -66,8 +73,8 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOption
 }
 
 // The cache is taken page by page as it fills, so a cache that can never fill is refused here.
-absl::Status LoadedModel::CheckMemory(const ModelOptions& options, int64_t kv_tokens) const {
-  const int64_t kv_bytes = KvCache::BytesFor(config_, slice_, options.kv_type, kv_tokens);
+absl::Status LoadedModel::CheckMemory(const ModelOptions& options) const {
+  const int64_t kv_bytes = KvCache::BytesFor(config_, slice_, options.kv_type, kv_tokens_);
   int64_t weight_bytes = static_cast<int64_t>(file_->file_bytes());
   if (!options.workers.empty()) {
     for (const TensorInfo& tensor : file_->tensors()) {
@@ -77,7 +84,7 @@ absl::Status LoadedModel::CheckMemory(const ModelOptions& options, int64_t kv_to
   const int64_t available = AvailableMemoryBytes();
   if (kv_bytes <= available - weight_bytes) return absl::OkStatus();
   return absl::ResourceExhaustedError(absl::StrCat(
-      "not enough memory: a KV cache of ", kv_tokens, " positions takes ", kv_bytes >> 20,
+      "not enough memory: a KV cache of ", kv_tokens_, " positions takes ", kv_bytes >> 20,
       " MiB and the weights ", weight_bytes >> 20, " MiB, but ", available >> 20,
       " MiB are available; lower --ctx-size or use --kv-type f16"));
 }

@@ -37,6 +37,8 @@ int DefaultThreads();
 // workers), a KV cache and the engine over them.
 class LoadedModel {
  public:
+  // What Load would refuse without reading any weight: a bad file, or what does not fit.
+  static absl::Status Check(const ModelOptions& options);
   // Refuses what does not fit before it reads any weight.
   static absl::StatusOr<std::unique_ptr<LoadedModel>> Load(const ModelOptions& options);
   ~LoadedModel();
@@ -53,7 +55,8 @@ class LoadedModel {
 
  private:
   explicit LoadedModel(const KernelTable& kernels) : kernels_(kernels) {}
-  absl::Status CheckMemory(const ModelOptions& options, int64_t kv_tokens) const;
+  absl::Status Open(const ModelOptions& options);
+  absl::Status CheckMemory(const ModelOptions& options) const;
   absl::Status LoadExperts(const ModelOptions& options);
   absl::Status ConnectExperts(const ModelOptions& options, RowFormat format);
 
@@ -62,6 +65,7 @@ class LoadedModel {
   ModelConfig config_;
   ModelSlice slice_;
   int64_t ctx_size_ = 0;
+  int64_t kv_tokens_ = 0;  // Positions of the whole cache.
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<LocalExperts> local_experts_;
   std::unique_ptr<RemoteExperts> remote_experts_;

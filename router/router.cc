@@ -4,11 +4,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "base/status_macros.h"
 
 namespace shoal {
 
-absl::StatusOr<std::unique_ptr<Router>> Router::Create(Options options) {
+absl::StatusOr<std::unique_ptr<Router>> Router::Create(const Options& options,
+                                                       std::unique_ptr<HttpServer> server) {
   if (options.model_name.empty()) return absl::InvalidArgumentError("the model has no name");
   if (options.context_length < 2 ||
       options.context_length > options.kv_cache->capacity_tokens()) {
@@ -16,13 +16,10 @@ absl::StatusOr<std::unique_ptr<Router>> Router::Create(Options options) {
         absl::StrCat("context of ", options.context_length, " tokens is not in [2, ",
                      options.kv_cache->capacity_tokens(), "], what the KV cache holds"));
   }
-  std::unique_ptr<Router> router(new Router(options));
-  SHOAL_ASSIGN_OR_RETURN(router->server_,
-                         HttpServer::Listen(&router->api_, options.listen, options.http));
-  return router;
+  return std::unique_ptr<Router>(new Router(options, std::move(server)));
 }
 
-Router::Router(const Options& options)
+Router::Router(const Options& options, std::unique_ptr<HttpServer> server)
     : admission_(options.kv_cache, options.max_queued),
       batcher_(options.engine, &admission_, options.batch),
       generate_({.tokenizer = options.tokenizer,
@@ -33,13 +30,14 @@ Router::Router(const Options& options)
            {.name = options.model_name,
             .fingerprint = options.fingerprint,
             .created = absl::ToUnixSeconds(absl::Now())},
-           [this] { return ready_.load(); }) {}
+           [this] { return ready_.load(); }),
+      server_(std::move(server)) {}
 
 Router::~Router() { Stop(); }
 
 void Router::Start() {
   batcher_.Start();
-  server_->Start();
+  server_->Start(&api_);
   ready_ = true;
 }
 

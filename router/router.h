@@ -33,14 +33,14 @@ class Router {
     std::string model_name;
     std::string fingerprint;
     int64_t context_length = 0;  // Of one answer with its prompt; at most what the cache holds.
-    ListenAddress listen;
     StepBatcher::Options batch;
     size_t max_queued = kMaxQueuedRequests;
-    HttpServer::Options http;
   };
 
-  // Takes the port. InvalidArgument when the context is longer than the cache, or a name is missing.
-  static absl::StatusOr<std::unique_ptr<Router>> Create(Options options);
+  // `server` has its port and was not started. InvalidArgument when the context is longer than the
+  // cache, or a name is missing.
+  static absl::StatusOr<std::unique_ptr<Router>> Create(const Options& options,
+                                                        std::unique_ptr<HttpServer> server);
   // Stops.
   ~Router();
 
@@ -56,7 +56,7 @@ class Router {
   const StepBatcher& batcher() const { return batcher_; }
 
  private:
-  explicit Router(const Options& options);
+  Router(const Options& options, std::unique_ptr<HttpServer> server);
 
   std::atomic<bool> ready_{false};
   Admission admission_;

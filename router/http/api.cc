@@ -3,6 +3,7 @@
 #include <random>
 
 #include "absl/strings/str_cat.h"
+#include "base/quoted.h"
 
 namespace shoal {
 namespace {

@@ -1,8 +1,8 @@
 #include "router/http/api_error.h"
 
 #include "absl/strings/cord.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "base/quoted.h"
 #include "nlohmann/json.hpp"
 
 namespace shoal {
@@ -10,7 +10,6 @@ namespace {
 
 constexpr char kParamPayload[] = "shoal/param";
 constexpr char kCodePayload[] = "shoal/code";
-constexpr size_t kMaxQuotedChars = 64;
 
 std::string Payload(const absl::Status& status, const char* name) {
   const auto payload = status.GetPayload(name);
@@ -18,12 +17,6 @@ std::string Payload(const absl::Status& status, const char* name) {
 }
 
 }  // namespace
-
-std::string Quoted(std::string_view text) {
-  const bool cut = text.size() > kMaxQuotedChars;
-  const std::string kept(text.substr(0, kMaxQuotedChars));
-  return absl::StrCat("\"", absl::CHexEscape(kept), cut ? "..." : "", "\"");
-}
 
 absl::Status FieldError(std::string_view param, std::string_view message, std::string_view code) {
   absl::Status status = absl::InvalidArgumentError(

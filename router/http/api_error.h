@@ -31,7 +31,4 @@ ApiError ToApiError(const absl::Status& status);
 // {"error": {"message", "type", "param", "code"}}; absent ones are null.
 std::string ErrorBody(const ApiError& error);
 
-// Client's text for an error message: escaped and cut to 64 characters.
-std::string Quoted(std::string_view text);
-
 }  // namespace shoal

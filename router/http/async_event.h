@@ -32,8 +32,8 @@ class AsyncEvent {
   }
 
   boost::asio::awaitable<void> Wait() {
-    while (!co_await WaitFor(std::chrono::hours(1))) {
-    }
+    bool set = false;
+    while (!set) set = co_await WaitFor(std::chrono::hours(1));
   }
 
  private:

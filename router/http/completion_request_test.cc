@@ -98,7 +98,7 @@ TEST(ChatRequestTest, S08_BadRequestsAreRefusedByTheirField) {
       {R"({"model": "m", "messages": [{"content": "a"}]})", "messages[0]", "no \"role\""},
       {R"({"model": "m", "messages": [{"role": "user"}]})", "messages[0]", "no \"content\""},
       {R"({"model": "m", "messages": [{"role": "bishop", "content": "a"}]})", "messages[0].role",
-       "unknown role \"bishop\""},
+       "unknown role 'bishop'"},
       {R"({"model": "m", "messages": [{"role": "user", "content": 5}]})", "messages[0].content",
        "got number"},
       {R"({"model": "m", "messages": [{"role": "user", "content": [{"type": "image_url"}]}]})",

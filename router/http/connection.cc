@@ -52,12 +52,18 @@ ApiError ParserError(const error_code& error) {
 }  // namespace
 
 asio::awaitable<void> Connection::Run() {
+  // Awaits stand in statements of their own: gcc 12 miscompiles some that are conditions.
   HttpRequest request;
-  while (co_await ReadRequest(&request)) {
+  while (true) {
+    const bool received = co_await ReadRequest(&request);
+    if (!received) break;
     auto reply = co_await Handle(std::move(request));
-    const bool completion = std::holds_alternative<CompletionReply>(reply);
-    const bool written = completion ? co_await Write(std::get<CompletionReply>(std::move(reply)))
-                                    : co_await Write(std::get<HttpReply>(std::move(reply)));
+    bool written = false;
+    if (std::holds_alternative<CompletionReply>(reply)) {
+      written = co_await Write(std::get<CompletionReply>(std::move(reply)));
+    } else {
+      written = co_await Write(std::get<HttpReply>(std::move(reply)));
+    }
     if (!written || !keep_alive_ || context_->stopping) break;
   }
   error_code ignored;
@@ -91,7 +97,8 @@ asio::awaitable<size_t> Connection::ReadHead() {
   first_request_ = false;
   stream_.expires_after(options.head_timeout);
   while (HeadLength(in_) == std::string::npos && in_.size() <= kMaxHeadBytes) {
-    if (!co_await ReadSome()) co_return 0;
+    const bool received = co_await ReadSome();
+    if (!received) co_return 0;
   }
   co_return std::min(HeadLength(in_), in_.size());
 }
@@ -115,7 +122,8 @@ asio::awaitable<bool> Connection::ReadRequest(HttpRequest* request) {
     co_await Refuse(ParserError(error));
     co_return false;
   }
-  if (!co_await ReadBody(&parser)) co_return false;
+  const bool complete = co_await ReadBody(&parser);
+  if (!complete) co_return false;
   auto message = parser.release();
   *request = {.method = std::string(message.method_string()),
               .target = std::string(message.target()),
@@ -149,7 +157,8 @@ asio::awaitable<bool> Connection::ReadBody(Parser* parser) {
                        std::min<Clock::duration>(std::max<Clock::duration>(options.body_grace, due),
                                                  options.body_timeout));
     const size_t n_before = in_.size();
-    if (!co_await ReadSome()) co_return false;
+    const bool received = co_await ReadSome();
+    if (!received) co_return false;
     n_received += in_.size() - n_before;
   }
   co_return true;
@@ -183,15 +192,18 @@ asio::awaitable<bool> Connection::Write(HttpReply reply) {
 
 asio::awaitable<void> Connection::Refuse(ApiError error) {
   keep_alive_ = false;
-  if (!co_await Write(ErrorReply(error))) co_return;
+  const bool written = co_await Write(ErrorReply(error));
+  if (!written) co_return;
   error_code ignored;
   stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
   stream_.expires_after(context_->options.head_timeout);
   size_t n_discarded = 0;
-  do {
+  bool received = true;
+  while (received && n_discarded < kMaxDiscardedBytes) {
     n_discarded += in_.size();
     in_.clear();
-  } while (n_discarded < kMaxDiscardedBytes && co_await ReadSome());
+    received = co_await ReadSome();
+  }
 }
 
 asio::awaitable<bool> Connection::Write(CompletionReply reply) {
@@ -203,8 +215,12 @@ asio::awaitable<bool> Connection::Write(CompletionReply reply) {
   asio::co_spawn(executor, WatchClient(generation.get(), progress.get()), asio::detached);
   generation->SetOnProgress(
       [executor, progress] { asio::post(executor, [progress] { progress->Set(); }); });
-  const bool written = reply.stream ? co_await WriteStream(&reply, progress.get())
-                                    : co_await WriteWhole(&reply, progress.get());
+  bool written = false;
+  if (reply.stream) {
+    written = co_await WriteStream(&reply, progress.get());
+  } else {
+    written = co_await WriteWhole(&reply, progress.get());
+  }
   generation->SetOnProgress(nullptr);
   if (!written) generation->Cancel();
   watch_stopped_ = true;
@@ -215,7 +231,8 @@ asio::awaitable<bool> Connection::Write(CompletionReply reply) {
 
 asio::awaitable<void> Connection::WatchClient(Generation* generation, AsyncEvent* progress) {
   while (!watch_stopped_ && in_.size() < kMaxReadAheadBytes) {
-    if (co_await ReadSome()) continue;
+    const bool received = co_await ReadSome();
+    if (received) continue;
     if (watch_stopped_) break;
     client_gone_ = true;
     generation->Cancel();
@@ -234,10 +251,14 @@ asio::awaitable<bool> Connection::WriteWhole(CompletionReply* reply, AsyncEvent*
     taken = reply->generation->Take();
     text += taken.text;
   }
-  if (!taken.status.ok()) co_return co_await Write(ErrorReply(taken.status));
   HttpReply whole;
-  whole.body = FullReply(reply->head, text, taken.reason, taken.n_tokens);
-  co_return co_await Write(std::move(whole));
+  if (taken.status.ok()) {
+    whole.body = FullReply(reply->head, text, taken.reason, taken.n_tokens);
+  } else {
+    whole = ErrorReply(taken.status);
+  }
+  const bool written = co_await Write(std::move(whole));
+  co_return written;
 }
 
 asio::awaitable<bool> Connection::WriteStream(CompletionReply* reply, AsyncEvent* progress) {
@@ -249,8 +270,12 @@ asio::awaitable<bool> Connection::WriteStream(CompletionReply* reply, AsyncEvent
     const bool failed = taken.finished && !taken.status.ok();
     std::string events;
     if (!started) {
-      if (failed) co_return co_await Write(ErrorReply(taken.status));
-      if (!co_await WriteStreamHead()) co_return false;
+      if (failed) {
+        const bool refused = co_await Write(ErrorReply(taken.status));
+        co_return refused;
+      }
+      const bool begun = co_await WriteStreamHead();
+      if (!begun) co_return false;
       events = FirstEvent(reply->head);
       started = true;
     }
@@ -258,7 +283,8 @@ asio::awaitable<bool> Connection::WriteStream(CompletionReply* reply, AsyncEvent
     if (failed) events += ErrorEvent(taken.status);
     if (taken.finished && !failed) events += LastEvents(reply->head, taken.reason, taken.n_tokens);
     if (!woken) events += KeepAliveEvent();
-    if (!co_await WriteStreamPart(std::move(events), taken.finished)) co_return false;
+    const bool written = co_await WriteStreamPart(std::move(events), taken.finished);
+    if (!written) co_return false;
     if (taken.finished) co_return !failed;
   }
 }

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/limits.h"
+#include "base/quoted.h"
 #include "nlohmann/json.hpp"
 #include "router/http/api_error.h"
 

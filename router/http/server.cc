@@ -58,8 +58,7 @@ absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view text) {
 }
 
 struct HttpServer::Impl {
-  Impl(const Api* api, Options options) : acceptor(io) {
-    context.api = api;
+  explicit Impl(Options options) : acceptor(io) {
     context.pool = &pool;
     context.options = options;
   }
@@ -156,10 +155,9 @@ void HttpServer::Impl::BeginStop() {
   patience->async_wait([this, patience](error_code) { io.stop(); });
 }
 
-absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Listen(const Api* api,
-                                                               const ListenAddress& address,
+absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Listen(const ListenAddress& address,
                                                                Options options) {
-  auto impl = std::make_unique<Impl>(api, options);
+  auto impl = std::make_unique<Impl>(options);
   SHOAL_RETURN_IF_ERROR(impl->Listen(address));
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
 }
@@ -168,7 +166,8 @@ HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 HttpServer::~HttpServer() { Stop(); }
 
-void HttpServer::Start() {
+void HttpServer::Start(const Api* api) {
+  impl_->context.api = api;
   asio::co_spawn(impl_->io, impl_->AcceptAll(), asio::detached);
   impl_->thread = std::thread([this] { impl_->io.run(); });
 }

@@ -36,18 +36,17 @@ class HttpServer {
     int max_connections_per_address = kMaxConnectionsPerAddress;
   };
 
-  // Takes the port; AlreadyExists when another process has it. `api` outlives this.
-  static absl::StatusOr<std::unique_ptr<HttpServer>> Listen(const Api* api,
-                                                            const ListenAddress& address,
+  // Takes the port; AlreadyExists when another process has it. Clients that come before Start wait.
+  static absl::StatusOr<std::unique_ptr<HttpServer>> Listen(const ListenAddress& address,
                                                             Options options);
-  static absl::StatusOr<std::unique_ptr<HttpServer>> Listen(const Api* api,
-                                                            const ListenAddress& address) {
-    return Listen(api, address, Options());
+  static absl::StatusOr<std::unique_ptr<HttpServer>> Listen(const ListenAddress& address) {
+    return Listen(address, Options());
   }
   // Stops.
   ~HttpServer();
 
-  void Start();
+  // `api` outlives this.
+  void Start(const Api* api);
   // Takes no more connections, lets replies under way end for at most a second, and joins. The
   // answers behind them should have been ended before.
   void Stop();

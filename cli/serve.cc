@@ -1,0 +1,145 @@
+#include "cli/serve.h"
+
+#include <signal.h>
+
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+#include <utility>
+
+#include "CLI/CLI.hpp"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "cli/signals.h"
+#include "model/chat_template.h"
+#include "model/import/gguf_model.h"
+#include "model/tokenizer.h"
+#include "router/router.h"
+
+namespace shoal {
+namespace {
+
+constexpr int64_t kMaxTemplateBytes = 64 << 10;
+constexpr absl::Duration kDrainLimit = absl::Seconds(300);
+constexpr absl::Duration kDrainPeriod = absl::Milliseconds(100);
+
+absl::StatusOr<std::string> ReadTemplateFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  const int64_t n_bytes = file.tellg();
+  if (!file) return absl::NotFoundError(absl::StrCat("--chat-template: cannot read ", path));
+  if (n_bytes > kMaxTemplateBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("--chat-template: ", path, " has ", n_bytes,
+                                                   " bytes, at most ", kMaxTemplateBytes,
+                                                   " are read"));
+  }
+  std::string text(static_cast<size_t>(n_bytes), '\0');
+  file.seekg(0);
+  if (!file.read(text.data(), n_bytes)) {
+    return absl::DataLossError(absl::StrCat("--chat-template: cannot read ", path));
+  }
+  return text;
+}
+
+// The template that was asked for, else the model's; null when there is none.
+absl::StatusOr<std::unique_ptr<ChatTemplate>> LoadTemplate(const ServeOptions& options,
+                                                           const GgufReader& file) {
+  std::string source;
+  if (!options.chat_template_path.empty()) {
+    SHOAL_ASSIGN_OR_RETURN(source, ReadTemplateFile(options.chat_template_path));
+  } else {
+    SHOAL_ASSIGN_OR_RETURN(source, ReadChatTemplate(file));
+  }
+  if (source.empty()) return std::unique_ptr<ChatTemplate>();
+  auto chat_template = ChatTemplate::Parse(source);
+  if (chat_template.ok()) return chat_template;
+  return absl::Status(chat_template.status().code(),
+                      absl::StrCat("chat template: ", std::string(chat_template.status().message()),
+                                   "; --chat-template FILE sets another one"));
+}
+
+// Names what decides the bits of an answer: the model and how its cache stores numbers.
+std::string Fingerprint(const LoadedModel& model, const std::string& kv_type) {
+  return absl::StrCat("fp_", model.file().HeaderHash().substr(0, 12), "_", kv_type);
+}
+
+// Waits for the signal to stop, and after SIGTERM for the answers that still run.
+void RunUntilSignal(Signals* signals, Router* router) {
+  int signal = SIGCHLD;
+  while (signal == SIGCHLD) signal = signals->Wait();
+  if (signal == SIGINT) return;
+  router->Drain();
+  const absl::Time limit = absl::Now() + kDrainLimit;
+  if (router->n_answers() > 0) Log(LogLevel::kInfo, "drain", {{"answers", router->n_answers()}});
+  while (router->n_answers() > 0 && absl::Now() < limit) {
+    const auto again = signals->WaitUntil(absl::Now() + kDrainPeriod);
+    if (again.has_value() && *again != SIGCHLD) return;
+  }
+}
+
+std::string CheckListen(const std::string& text) {
+  const auto address = ParseListenAddress(text);
+  return address.ok() ? "" : std::string(address.status().message());
+}
+
+}  // namespace
+
+void AddServeOptions(CLI::App* command, ServeOptions* options) {
+  command->add_option("MODEL", options->model.model_path, "GGUF file")->required();
+  command->add_option("--listen", options->listen, "Where the API listens; port 0: any free one")
+      ->check(CLI::Validator(CheckListen, "ADDRESS:PORT"));
+  command->add_option("--threads", options->model.threads,
+                      "Compute threads of all processes together; 0: one per core")
+      ->check(CLI::Range(0, 1024));
+  command->add_option("--ctx-size", options->model.ctx_size,
+                      "Longest prompt with its answer, in tokens; 0: the model's, at most 4096")
+      ->check(CLI::Range(int64_t{0}, kMaxContext));
+  command->add_option("--kv-type", options->kv_type, "What the KV cache stores: f16 or f32")
+      ->check(CLI::IsMember({"f16", "f32"}));
+  command->add_option("--model-name", options->model_name, "The name that clients use");
+  command->add_option("--chat-template", options->chat_template_path,
+                      "File with a chat template to use instead of the model's");
+}
+
+absl::Status Serve(const ServeOptions& options,
+                   absl::FunctionRef<void(const std::string&, const std::string&)> on_ready) {
+  Signals signals;
+  SHOAL_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(options.listen));
+  SHOAL_ASSIGN_OR_RETURN(auto server, HttpServer::Listen(address));
+  ModelOptions model_options = options.model;
+  SHOAL_ASSIGN_OR_RETURN(model_options.kv_type, ParseKvType(options.kv_type));
+  SHOAL_ASSIGN_OR_RETURN(const auto model, LoadedModel::Load(model_options));
+  SHOAL_ASSIGN_OR_RETURN(Vocabulary vocabulary, ReadVocabulary(model->file()));
+  SHOAL_ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::Create(std::move(vocabulary)));
+  SHOAL_ASSIGN_OR_RETURN(const auto chat_template, LoadTemplate(options, model->file()));
+  const std::string name =
+      options.model_name.empty() ? ModelName(model->file()) : options.model_name;
+  SHOAL_ASSIGN_OR_RETURN(
+      const auto router,
+      Router::Create({.engine = &model->engine(),
+                      .kv_cache = &model->kv_cache(),
+                      .tokenizer = tokenizer.get(),
+                      .chat_template = chat_template.get(),
+                      .model_name = name,
+                      .fingerprint = Fingerprint(*model, options.kv_type),
+                      .context_length = model->ctx_size(),
+                      .batch = {.max_step_tokens = model_options.max_step_tokens}},
+                     std::move(server)));
+  router->Start();
+  on_ready(absl::StrCat("http://", address.host.find(':') == std::string::npos ? address.host
+                                       : absl::StrCat("[", address.host, "]"),
+                        ":", router->port()),
+           name);
+  RunUntilSignal(&signals, router.get());
+  router->Stop();
+  return absl::OkStatus();
+}
+
+void PrintListening(const std::string& url, const std::string& model) {
+  std::printf("%s%s\n%s%s\n", kListeningPrefix, url.c_str(), kServingPrefix, model.c_str());
+  std::fflush(stdout);
+}
+
+}  // namespace shoal

@@ -1,0 +1,55 @@
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "CLI/CLI.hpp"
+#include "base/log.h"
+#include "cli/commands.h"
+#include "cli/serve.h"
+#include "cli/supervisor.h"
+
+namespace shoal {
+namespace {
+
+constexpr int kMaxWorkers = 64;
+
+void PrintWhatToTry(const std::string& url, const std::string& model) {
+  PrintListening(url, model);
+  std::printf(
+      "try:\n"
+      "  shoal chat --url %s\n"
+      "  curl %s/v1/chat/completions -H 'content-type: application/json' \\\n"
+      "    -d '{\"model\": \"%s\", \"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'\n"
+      "Ctrl-C stops everything\n",
+      url.c_str(), url.c_str(), model.c_str());
+  std::fflush(stdout);
+}
+
+absl::Status RunUp(const SupervisorOptions& options) {
+  std::fprintf(stderr, "shoal up: loading %s\n", options.serve.model.model_path.c_str());
+  if (options.n_workers > 0) return Supervise(options, PrintWhatToTry);
+  return Serve(options.serve, PrintWhatToTry);
+}
+
+}  // namespace
+
+void AddUpCommand(CLI::App& app, int* exit_code) {
+  auto options = std::make_shared<SupervisorOptions>();
+  CLI::App* command = app.add_subcommand(
+      "up", "Serve a model from this machine: a router and workers, until Ctrl-C");
+  AddServeOptions(command, &options->serve);
+  command
+      ->add_option("--workers", options->n_workers,
+                   "Worker processes that hold the experts; 0: everything in one process")
+      ->check(CLI::Range(0, kMaxWorkers));
+  command->add_option("--data-dir", options->data_dir, "Folder for what outlives a run; nothing is kept there yet");
+  command->callback([options, exit_code] {
+    InitLog("up");
+    const absl::Status status = RunUp(*options);
+    if (status.ok()) return;
+    std::fprintf(stderr, "shoal up: %s\n", std::string(status.message()).c_str());
+    *exit_code = 1;
+  });
+}
+
+}  // namespace shoal
