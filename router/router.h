@@ -53,6 +53,7 @@ class Router {
   uint16_t port() const { return server_->port(); }
   // Answers that run or wait.
   int n_answers() const;
+  int n_connections() const { return server_->n_connections(); }
   const StepBatcher& batcher() const { return batcher_; }
 
  private:

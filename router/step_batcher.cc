@@ -115,7 +115,9 @@ void StepBatcher::AcceptResults() {
     const size_t logits_row = row;
     row += step_[i].n_logits;
     if (!step_[i].status.ok()) {
-      Log(LogLevel::kError, "sequence_failed", {{"reason", step_[i].status.ToString()}});
+      if (!stop_.load()) {
+        Log(LogLevel::kError, "sequence_failed", {{"reason", step_[i].status.ToString()}});
+      }
       running.generation->Fail(step_[i].status);
       running.done = true;
       continue;
