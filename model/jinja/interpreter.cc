@@ -29,10 +29,6 @@ struct Scope {
   }
 };
 
-// Keeps the locals of a node's kind out of the frame that every node takes: a level of recursion
-// then costs its own kind's stack and no other's.
-#define SHOAL_JINJA_OWN_FRAME [[gnu::noinline]]
-
 enum class Flow { kNext, kBreak, kContinue };
 
 // Counts frames while it lives.
@@ -47,6 +43,8 @@ class Frame {
   int* n_frames_;
 };
 
+// Functions for one kind of node are not inlined: their locals then stay out of the frame that
+// every node takes, and a level of recursion costs its own kind's stack and no other's.
 class Interpreter {
  public:
   Interpreter(const Program& program, std::vector<Value> globals, absl::Time now)
@@ -129,14 +127,14 @@ class Interpreter {
     return absl::ResourceExhaustedError("the template writes more than 4 MiB");
   }
 
-  SHOAL_JINJA_OWN_FRAME absl::Status Print(const Stmt& stmt, Scope* scope) {
+  [[gnu::noinline]] absl::Status Print(const Stmt& stmt, Scope* scope) {
     SHOAL_ASSIGN_OR_RETURN(const Value value, Eval(*stmt.exprs[0], scope));
     SHOAL_RETURN_IF_ERROR(env_.budget.Charge(static_cast<size_t>(value.weight())));
     SHOAL_RETURN_IF_ERROR(AppendStr(value, &out_));
     return CheckOutput();
   }
 
-  SHOAL_JINJA_OWN_FRAME absl::StatusOr<Flow> If(const Stmt& stmt, Scope* scope) {
+  [[gnu::noinline]] absl::StatusOr<Flow> If(const Stmt& stmt, Scope* scope) {
     for (size_t i = 0; i < stmt.exprs.size(); ++i) {
       SHOAL_ASSIGN_OR_RETURN(const Value condition, Eval(*stmt.exprs[i], scope));
       if (condition.Truthy()) return Execute(stmt.blocks[i], scope);
@@ -160,7 +158,7 @@ class Interpreter {
     return kept;
   }
 
-  SHOAL_JINJA_OWN_FRAME absl::StatusOr<Flow> For(const Stmt& stmt, Scope* scope) {
+  [[gnu::noinline]] absl::StatusOr<Flow> For(const Stmt& stmt, Scope* scope) {
     SHOAL_ASSIGN_OR_RETURN(std::vector<Value> kept, LoopItems(stmt, scope));
     Scope inner{.parent = scope, .names = {}};
     if (kept.empty()) return Execute(stmt.blocks[1], &inner);
@@ -179,7 +177,7 @@ class Interpreter {
     return Flow::kNext;
   }
 
-  SHOAL_JINJA_OWN_FRAME absl::StatusOr<Flow> With(const Stmt& stmt, Scope* scope) {
+  [[gnu::noinline]] absl::StatusOr<Flow> With(const Stmt& stmt, Scope* scope) {
     Scope inner{.parent = scope, .names = {}};
     for (size_t i = 0; i < stmt.targets.size(); ++i) {
       SHOAL_ASSIGN_OR_RETURN(Value value, Eval(*stmt.exprs[i], scope));
@@ -188,13 +186,13 @@ class Interpreter {
     return Execute(stmt.blocks[0], &inner);
   }
 
-  SHOAL_JINJA_OWN_FRAME absl::Status Set(const Stmt& stmt, Scope* scope) {
+  [[gnu::noinline]] absl::Status Set(const Stmt& stmt, Scope* scope) {
     SHOAL_ASSIGN_OR_RETURN(const Value value, Eval(*stmt.exprs[0], scope));
     return AssignTargets(stmt, value, scope);
   }
 
   // A block whose text is not printed but filtered, and printed or assigned then.
-  SHOAL_JINJA_OWN_FRAME absl::Status Captured(const Stmt& stmt, Scope* scope) {
+  [[gnu::noinline]] absl::Status Captured(const Stmt& stmt, Scope* scope) {
     SHOAL_ASSIGN_OR_RETURN(Text text, Capture(stmt.blocks[0], scope, /*isolated=*/true));
     Value value = Value::String(std::move(text));
     if (stmt.exprs[0] != nullptr) {
@@ -314,13 +312,13 @@ class Interpreter {
     return absl::InternalError("an expression of no kind");
   }
 
-  SHOAL_JINJA_OWN_FRAME absl::StatusOr<Value> EvalName(const Expr& expr, const Scope* scope) const {
+  [[gnu::noinline]] absl::StatusOr<Value> EvalName(const Expr& expr, const Scope* scope) const {
     Value value = Lookup(expr.symbol, scope);
     if (value.is_undefined()) return Value::Undefined("'" + expr.name + "' is undefined");
     return value;
   }
 
-  SHOAL_JINJA_OWN_FRAME absl::StatusOr<Value> EvalItems(Kind kind, const Expr& expr, Scope* scope) {
+  [[gnu::noinline]] absl::StatusOr<Value> EvalItems(Kind kind, const Expr& expr, Scope* scope) {
     std::vector<Value> items;
     for (const ExprPtr& arg : expr.args) {
       SHOAL_ASSIGN_OR_RETURN(Value item, Eval(*arg, scope));
@@ -329,7 +327,7 @@ class Interpreter {
     return Value::Of(kind, std::move(items));
   }
 
-  SHOAL_JINJA_OWN_FRAME absl::StatusOr<Value> EvalDict(const Expr& expr, Scope* scope) {
+  [[gnu::noinline]] absl::StatusOr<Value> EvalDict(const Expr& expr, Scope* scope) {
     Dict dict;
     for (size_t i = 0; i + 1 < expr.args.size(); i += 2) {
       SHOAL_ASSIGN_OR_RETURN(Value key, Eval(*expr.args[i], scope));
@@ -344,18 +342,18 @@ class Interpreter {
     return Value::Of(std::move(dict));
   }
 
-  SHOAL_JINJA_OWN_FRAME absl::StatusOr<Value> EvalAttribute(const Expr& expr, Scope* scope) {
+  [[gnu::noinline]] absl::StatusOr<Value> EvalAttribute(const Expr& expr, Scope* scope) {
     SHOAL_ASSIGN_OR_RETURN(const Value object, Eval(*expr.args[0], scope));
     return GetAttribute(env_, object, expr.name);
   }
 
-  SHOAL_JINJA_OWN_FRAME absl::StatusOr<Value> EvalIndex(const Expr& expr, Scope* scope) {
+  [[gnu::noinline]] absl::StatusOr<Value> EvalIndex(const Expr& expr, Scope* scope) {
     SHOAL_ASSIGN_OR_RETURN(const Value object, Eval(*expr.args[0], scope));
     SHOAL_ASSIGN_OR_RETURN(const Value key, Eval(*expr.args[1], scope));
     return GetItem(env_, object, key);
   }
 
-  SHOAL_JINJA_OWN_FRAME absl::StatusOr<Value> EvalSlice(const Expr& expr, Scope* scope) {
+  [[gnu::noinline]] absl::StatusOr<Value> EvalSlice(const Expr& expr, Scope* scope) {
     SHOAL_ASSIGN_OR_RETURN(const Value object, Eval(*expr.args[0], scope));
     std::optional<int64_t> bounds[3];
     for (int i = 0; i < 3; ++i) {
@@ -382,7 +380,7 @@ class Interpreter {
     return arguments;
   }
 
-  SHOAL_JINJA_OWN_FRAME absl::StatusOr<Value> EvalCall(const Expr& expr, Scope* scope) {
+  [[gnu::noinline]] absl::StatusOr<Value> EvalCall(const Expr& expr, Scope* scope) {
     SHOAL_ASSIGN_OR_RETURN(const Value callee, Eval(*expr.args[0], scope));
     SHOAL_ASSIGN_OR_RETURN(const Arguments arguments, EvalArguments(expr, scope));
     line_ = expr.line;
@@ -422,7 +420,7 @@ class Interpreter {
     return Value::String(std::move(text));
   }
 
-  SHOAL_JINJA_OWN_FRAME absl::StatusOr<Value> EvalBuiltin(const Expr& expr, Scope* scope) {
+  [[gnu::noinline]] absl::StatusOr<Value> EvalBuiltin(const Expr& expr, Scope* scope) {
     Value input;
     if (expr.args[0] != nullptr) {
       SHOAL_ASSIGN_OR_RETURN(input, Eval(*expr.args[0], scope));
@@ -434,19 +432,19 @@ class Interpreter {
     return expr.builtin->fn(env_, input, arguments);
   }
 
-  SHOAL_JINJA_OWN_FRAME absl::StatusOr<Value> EvalUnary(const Expr& expr, Scope* scope) {
+  [[gnu::noinline]] absl::StatusOr<Value> EvalUnary(const Expr& expr, Scope* scope) {
     SHOAL_ASSIGN_OR_RETURN(const Value value, Eval(*expr.args[0], scope));
     if (expr.kind == ExprKind::kNot) return Value::Bool(!value.Truthy());
     return Negate(value, expr.kind == ExprKind::kPlus);
   }
 
-  SHOAL_JINJA_OWN_FRAME absl::StatusOr<Value> EvalLogic(const Expr& expr, Scope* scope) {
+  [[gnu::noinline]] absl::StatusOr<Value> EvalLogic(const Expr& expr, Scope* scope) {
     SHOAL_ASSIGN_OR_RETURN(Value left, Eval(*expr.args[0], scope));
     if (left.Truthy() == (expr.kind == ExprKind::kOr)) return left;
     return Eval(*expr.args[1], scope);
   }
 
-  SHOAL_JINJA_OWN_FRAME absl::StatusOr<Value> EvalConcat(const Expr& expr, Scope* scope) {
+  [[gnu::noinline]] absl::StatusOr<Value> EvalConcat(const Expr& expr, Scope* scope) {
     Text text;
     for (const ExprPtr& arg : expr.args) {
       SHOAL_ASSIGN_OR_RETURN(const Value value, Eval(*arg, scope));
@@ -457,7 +455,7 @@ class Interpreter {
     return Value::String(std::move(text));
   }
 
-  SHOAL_JINJA_OWN_FRAME absl::StatusOr<Value> EvalBinary(const Expr& expr, Scope* scope) {
+  [[gnu::noinline]] absl::StatusOr<Value> EvalBinary(const Expr& expr, Scope* scope) {
     SHOAL_ASSIGN_OR_RETURN(const Value left, Eval(*expr.args[0], scope));
     SHOAL_ASSIGN_OR_RETURN(const Value right, Eval(*expr.args[1], scope));
     line_ = expr.line;
@@ -479,7 +477,7 @@ class Interpreter {
     return ChargedEqual(env_, a, b);
   }
 
-  SHOAL_JINJA_OWN_FRAME absl::StatusOr<Value> EvalCompare(const Expr& expr, Scope* scope) {
+  [[gnu::noinline]] absl::StatusOr<Value> EvalCompare(const Expr& expr, Scope* scope) {
     SHOAL_ASSIGN_OR_RETURN(Value left, Eval(*expr.args[0], scope));
     for (size_t i = 0; i < expr.operators.size(); ++i) {
       SHOAL_ASSIGN_OR_RETURN(Value right, Eval(*expr.args[i + 1], scope));
@@ -490,7 +488,7 @@ class Interpreter {
     return Value::Bool(true);
   }
 
-  SHOAL_JINJA_OWN_FRAME absl::StatusOr<Value> EvalChoice(const Expr& expr, Scope* scope) {
+  [[gnu::noinline]] absl::StatusOr<Value> EvalChoice(const Expr& expr, Scope* scope) {
     SHOAL_ASSIGN_OR_RETURN(const Value condition, Eval(*expr.args[1], scope));
     if (condition.Truthy()) return Eval(*expr.args[0], scope);
     if (expr.args[2] != nullptr) return Eval(*expr.args[2], scope);
@@ -508,8 +506,6 @@ class Interpreter {
   int n_frames_ = 0;
   int n_calls_ = 0;
 };
-
-#undef SHOAL_JINJA_OWN_FRAME
 
 }  // namespace
 

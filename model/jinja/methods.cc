@@ -176,7 +176,10 @@ Result StringMethod(Environment& env, const Text& text, std::string_view name,
   for (const char* find : {"find", "rfind", "index", "count"}) {
     if (name == find) return FindMethod(env, text, args, find);
   }
-  SHOAL_RETURN_IF_ERROR(Bind("the method", args, {}).status());
+  if (!args.positional.empty() || !args.named.empty()) {
+    return absl::UnimplementedError(absl::StrCat("the string method `", std::string(name),
+                                                 "` with these arguments is not known"));
+  }
   if (name == "upper") return Value::String(ChangeCase(text, Case::kUpper));
   if (name == "lower") return Value::String(ChangeCase(text, Case::kLower));
   if (name == "title") return Value::String(ChangeCase(text, Case::kTitleMethod));
