@@ -1,6 +1,7 @@
 // Any bytes, as a frame that a worker receives, and as one that a router receives: nothing may
-// crash, every call gets an answer that holds, and only a sound call is computed. A checksum is
-// never met by chance, so the first byte says what is put right before the frame is read.
+// crash, every call gets an answer that holds, and only a sound call is computed. Chance alone never
+// meets a checksum and rarely a bound, so the first three bytes say what is put right before the
+// frame is read and which of its numbers is moved to which bound afterwards.
 // Seeds, real frames: tests/data/fuzz/frame.
 #include <cstddef>
 #include <cstdint>
@@ -21,6 +22,28 @@ namespace {
 
 constexpr uint8_t kFixChecksum = 1;
 constexpr uint8_t kFixPayloadLength = 2;
+
+// Moves one number of a call to a bound or beside it. `what`: 0 nothing, else field and bound;
+// `which`: the number, where the field has several.
+void Nudge(uint8_t what, uint8_t which, wire::RunExpertsRequest& call) {
+  if (what == 0) return;
+  const auto n_results = static_cast<uint32_t>(call.rows_size());
+  const uint32_t bounds[] = {0, 1, call.n_rows() - 1, call.n_rows(), n_results, 10, 2, ~uint32_t{0}};
+  const uint32_t bound = bounds[what % 8];
+  const auto set = [&](google::protobuf::RepeatedField<uint32_t>& field) {
+    if (!field.empty()) field.Set(which % field.size(), bound);
+  };
+  switch (what / 8 % 4) {
+    case 0:
+      return set(*call.mutable_rows());
+    case 1:
+      return set(*call.mutable_expert_ids());
+    case 2:
+      return set(*call.mutable_n_expert_rows());
+    case 3:
+      return which % 2 == 0 ? call.set_n_rows(bound) : call.mutable_id()->set_layer(bound);
+  }
+}
 
 struct Target {
   ModelConfig config = TinyExpertsConfig();
@@ -67,11 +90,12 @@ void CheckComputed(const wire::RunExpertsRequest& request, size_t payload_bytes,
   SHOAL_CHECK_EQ(answer.payload.size(), n_rows * (96 * 2 + 4));
 }
 
-void AsWorker(const FrameBuffer& buffer) {
+void AsWorker(const FrameBuffer& buffer, uint8_t what, uint8_t which) {
   static Target target;
-  const absl::StatusOr<Frame> frame = DecodeFrame(buffer);
+  absl::StatusOr<Frame> frame = DecodeFrame(buffer);
   if (!frame.ok() || !frame->header.has_run_experts_request()) return;
-  const wire::RunExpertsRequest& request = frame->header.run_experts_request();
+  wire::RunExpertsRequest& request = *frame->header.mutable_run_experts_request();
+  Nudge(what, which, request);
   const RunExpertsOp::Answer answer =
       target.op.Handle(request, frame->payload, absl::InfiniteFuture());
   const absl::StatusOr<Frame> reply = DecodeFrame(answer.frame);
@@ -97,8 +121,8 @@ void AsRouter(FrameBuffer buffer) {
 }  // namespace shoal
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  if (size < 1 || size > shoal::kMaxMessageBytes) return 0;
-  shoal::AsWorker(shoal::MakeFrame(data[0], data + 1, size - 1));
-  shoal::AsRouter(shoal::MakeFrame(data[0], data + 1, size - 1));
+  if (size < 3 || size > shoal::kMaxMessageBytes) return 0;
+  shoal::AsWorker(shoal::MakeFrame(data[0], data + 3, size - 3), data[1], data[2]);
+  shoal::AsRouter(shoal::MakeFrame(data[0], data + 3, size - 3));
   return 0;
 }

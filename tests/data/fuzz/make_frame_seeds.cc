@@ -1,5 +1,6 @@
 // Writes the frame fuzzer's seeds: frames as a router and its workers really exchange them, each
-// behind the byte that tells the fuzzer to put the checksum right. Usage: make_frame_seeds FOLDER
+// behind the bytes that tell the fuzzer to put checksum and length right and to move nothing.
+// Usage: make_frame_seeds FOLDER
 #include <cstdio>
 #include <fstream>
 #include <string>
@@ -34,7 +35,7 @@ class RecordingDialer final : public Dialer {
  private:
   void Write(const std::string& kind, const FrameBuffer& frame) {
     std::ofstream file(folder_ + "/" + kind + "-" + std::to_string(n_++), std::ios::binary);
-    file.put(3);
+    file.put(3).put(0).put(0);
     file.write(reinterpret_cast<const char*>(frame.data()),
                static_cast<std::streamsize>(frame.size()));
   }
