@@ -74,18 +74,12 @@ answer_once() {
   build/shoal up "$model" --workers 3 --listen "127.0.0.1:$port" --data-dir "$data_dir" >&2 &
   cluster=$!
   wait_until_ready "$port" "$cluster"
-  build/shoal chat --url "http://127.0.0.1:$port" --once "$1"
+  build/shoal chat --url "http://127.0.0.1:$port" --temperature 0 --once "$1"
 }
 
 serve() {
-  cat >&2 <<'NEXT'
-up: starting three workers and a router on http://127.0.0.1:8080; Ctrl-C stops all of them. Try:
-  build/shoal chat
-  curl http://127.0.0.1:8080/v1/models
-  curl http://127.0.0.1:8080/v1/chat/completions -H 'content-type: application/json' \
-    -d '{"model": "tales-moe", "messages": [{"role": "user",
-         "content": "Tell me a story about a fox and a kite."}], "temperature": 0}'
-NEXT
+  say 'starting three workers and a router on http://127.0.0.1:8080; Ctrl-C stops all of them'
+  say 'try build/shoal chat in another terminal, or any OpenAI client'
   exec build/shoal up "$model" --workers 3 --listen 127.0.0.1:8080 "$@"
 }
 
