@@ -113,6 +113,7 @@ absl::StatusOr<std::vector<Value>> Iterate(Environment& env, const Value& value)
     }
     case Kind::kDict:
       SHOAL_RETURN_IF_ERROR(env.budget.Charge(value.dict().items.size()));
+      items.reserve(value.dict().items.size());
       for (const auto& item : value.dict().items) items.push_back(item.first);
       return items;
     case Kind::kGenerator: {

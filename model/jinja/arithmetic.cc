@@ -192,6 +192,7 @@ absl::StatusOr<Value> Slice(Environment& env, const Value& value, std::optional<
       SliceIndices(static_cast<int64_t>(items.size()), start, stop, step.value_or(1)));
   SHOAL_RETURN_IF_ERROR(env.budget.Charge(indices.size()));
   std::vector<Value> out;
+  out.reserve(indices.size());
   for (const int64_t i : indices) out.push_back(items[static_cast<size_t>(i)]);
   return Value::Of(value.kind(), std::move(out));
 }

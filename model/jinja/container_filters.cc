@@ -158,6 +158,7 @@ absl::Status SortByKey(Environment& env, std::vector<Keyed>* keyed, bool reverse
 
 Result ItemsOf(std::vector<Keyed> keyed, Kind kind) {
   Items items;
+  items.reserve(keyed.size());
   for (Keyed& entry : keyed) items.push_back(std::move(entry.second));
   return Value::Of(kind, std::move(items));
 }

@@ -400,6 +400,7 @@ class Interpreter {
           absl::StrCat("macros call one another deeper than ", kMaxCalls));
     }
     std::vector<std::string_view> names;
+    names.reserve(macro.parameters.size());
     for (const Parameter& parameter : macro.parameters) names.push_back(parameter.name);
     SHOAL_ASSIGN_OR_RETURN(std::vector<std::optional<Value>> bound,
                            Bind("macro", arguments, std::move(names)));

@@ -44,6 +44,7 @@ absl::StatusOr<int64_t> OptionalInt(const char* function, const std::optional<Va
 
 Result ListOf(std::vector<Text> texts) {
   std::vector<Value> items;
+  items.reserve(texts.size());
   for (Text& text : texts) items.push_back(Value::String(std::move(text)));
   return Value::Of(Kind::kList, std::move(items));
 }

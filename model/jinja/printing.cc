@@ -186,6 +186,7 @@ class JsonPrinter {
 
   absl::Status PrintDict(const Dict& dict, int level) {
     std::vector<const std::pair<Value, Value>*> items;
+    items.reserve(dict.items.size());
     for (const auto& item : dict.items) items.push_back(&item);
     if (style_.sort_keys) {
       for (const auto* item : items) {

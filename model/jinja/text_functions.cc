@@ -155,6 +155,7 @@ std::vector<Text> SplitWords(const Text& text, int64_t max, bool from_right) {
     }
   }
   std::vector<Text> parts;
+  parts.reserve(words.size());
   for (const Text::Span& word : words) parts.push_back(text.Slice(word.begin, word.end));
   return parts;
 }
