@@ -245,6 +245,30 @@ class CommandLineTest(unittest.TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(result.stdout, chat().choices[0].message.content + "\n")
 
+    def test_a_conversation_outlives_interrupts_and_ends_with_its_input(self):
+        talk = subprocess.Popen(
+            [SHOAL, "chat", "--url", cluster.url, "--temperature", "0", "--max-tokens", "5"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        expected = chat(max_tokens=5).choices[0].message.content
+        self.assertEqual(talk.stdout.read(2), "> ")
+        talk.send_signal(signal.SIGINT)
+        self.assertEqual(talk.stdout.read(3), "\n> ")
+        out, _ = talk.communicate(STORY[0]["content"] + "\n", timeout=60)
+        self.assertEqual(out, f"{expected}\n> \n")
+        self.assertEqual(talk.returncode, 0)
+
+    def test_an_interrupt_during_an_answer_leaves_the_program_running(self):
+        talk = subprocess.Popen(
+            [SHOAL, "chat", "--url", cluster.url, "--temperature", "0"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        talk.stdin.write(STORY[0]["content"] + "\n")
+        talk.stdin.flush()
+        self.assertEqual(talk.stdout.read(3), "> T")
+        talk.send_signal(signal.SIGINT)  # Whether or not the answer has ended by now.
+        out, _ = talk.communicate("", timeout=60)
+        self.assertTrue(out.rstrip("\n ").endswith(">"), out)
+        self.assertEqual(talk.returncode, 0)
+
     def test_sigterm_lets_a_running_answer_end(self):
         own = Cluster()
         own_client = openai.OpenAI(base_url=own.url + "/v1", api_key="none", max_retries=0)
