@@ -8,7 +8,7 @@
 #include "CLI/CLI.hpp"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/status_macros.h"
@@ -43,7 +43,7 @@ absl::StatusOr<double> TimeSequence(LoadedModel& model, std::span<const int32_t>
                                     int rows_per_step) {
   SHOAL_ASSIGN_OR_RETURN(const auto kv, model.kv_cache().Reserve(ids.size()));
   Mat<float> logits(1, model.config().vocab_size);
-  const absl::Time start = absl::Now();
+  const absl::Time start = MonotonicNow();
   for (size_t begin = 0; begin < ids.size(); begin += rows_per_step) {
     const size_t n = std::min<size_t>(rows_per_step, ids.size() - begin);
     StepSequence sequence{.kv = kv.get(),
@@ -52,7 +52,7 @@ absl::StatusOr<double> TimeSequence(LoadedModel& model, std::span<const int32_t>
     model.engine().Step({&sequence, 1}, {.step_id = begin}, logits.view());
     SHOAL_RETURN_IF_ERROR(sequence.status);
   }
-  return static_cast<double>(ids.size()) / absl::ToDoubleSeconds(absl::Now() - start);
+  return static_cast<double>(ids.size()) / absl::ToDoubleSeconds(MonotonicNow() - start);
 }
 
 // Ids spread over the vocabulary, so that routing is too; the same in every run.
@@ -136,8 +136,8 @@ absl::Status RunBench(BenchOptions& options) {
 
 void AddBenchCommand(CLI::App& app, int* exit_code) {
   auto options = std::make_shared<BenchOptions>();
-  CLI::App* command = app.add_subcommand(
-      "bench", "Measure prefill and decode in tokens per second, without HTTP");
+  CLI::App* command =
+      app.add_subcommand("bench", "Measure prefill and decode in tokens per second, without HTTP");
   command->add_option("MODEL", options->model.model_path, "GGUF file")->required();
   command->add_option("--prompt", options->prompt, "Tokens of the prompt")
       ->check(CLI::Range(1, 1 << 20));

@@ -15,7 +15,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "base/clock.h"
 
 namespace shoal {
 namespace {
@@ -27,13 +27,14 @@ absl::Status SystemError(const std::string& what) {
 // Waits until `fd` has something to read; false when `deadline` passed first.
 bool WaitReadable(int fd, absl::Time deadline) {
   while (true) {
-    const int64_t left_ms = absl::ToInt64Milliseconds(deadline - absl::Now() + absl::Milliseconds(1));
+    const int64_t left_ms =
+        absl::ToInt64Milliseconds(deadline - MonotonicNow() + absl::Milliseconds(1));
     pollfd entry{.fd = fd, .events = POLLIN, .revents = 0};
-    const int timeout_ms = static_cast<int>(
-        std::clamp<int64_t>(left_ms, 0, std::numeric_limits<int>::max()));
+    const int timeout_ms =
+        static_cast<int>(std::clamp<int64_t>(left_ms, 0, std::numeric_limits<int>::max()));
     const int n_ready = poll(&entry, 1, timeout_ms);
     if (n_ready > 0) return true;
-    if (n_ready == 0 && absl::Now() >= deadline) return false;
+    if (n_ready == 0 && MonotonicNow() >= deadline) return false;
     if (n_ready < 0 && errno != EINTR) return false;
   }
 }
@@ -116,8 +117,8 @@ absl::StatusOr<std::string> ChildProcess::ReadLine(absl::Time deadline) {
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) {
       WaitUntil(deadline);
-      return absl::UnavailableError(absl::StrCat(name_, " ended before it was ready: ",
-                                                 Ended().value_or("it closed its output")));
+      return absl::UnavailableError(absl::StrCat(
+          name_, " ended before it was ready: ", Ended().value_or("it closed its output")));
     }
     received_.append(piece, static_cast<size_t>(n));
   }

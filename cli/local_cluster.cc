@@ -4,32 +4,25 @@
 #include <csignal>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "base/clock.h"
 #include "base/status_macros.h"
 #include "nlohmann/json.hpp"
 
 namespace shoal {
 namespace {
 
-constexpr absl::Duration kStopTime = absl::Seconds(6);  // A worker drains for 5 s.
+constexpr absl::Duration kStopTime = absl::Seconds(6);     // A worker drains for 5 s.
 constexpr absl::Duration kSpin = absl::Microseconds(100);  // Twice what waking a core costs.
 
 std::vector<std::string> WorkerArgs(const LocalCluster::Options& options, int part) {
   const auto spin = LocalCluster::SpinFor(options.n_workers);
-  return {"worker",
-          options.model_path,
-          "--part",
-          std::to_string(part),
-          "--n-parts",
-          std::to_string(options.n_workers),
-          "--peer-listen",
-          "127.0.0.1:0",
-          "--threads",
-          std::to_string(options.threads_per_worker),
-          "--spin-us",
-          std::to_string(absl::ToInt64Microseconds(spin)),
-          "--activations",
-          options.activations_f32 ? "f32" : "int8"};
+  return {"worker",        options.model_path,
+          "--part",        std::to_string(part),
+          "--n-parts",     std::to_string(options.n_workers),
+          "--peer-listen", "127.0.0.1:0",
+          "--threads",     std::to_string(options.threads_per_worker),
+          "--spin-us",     std::to_string(absl::ToInt64Microseconds(spin)),
+          "--activations", options.activations_f32 ? "f32" : "int8"};
 }
 
 // The address in the line that a worker prints once it serves.
@@ -46,12 +39,11 @@ absl::StatusOr<std::string> ReadAddress(ChildProcess& worker, absl::Time deadlin
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<LocalCluster>> LocalCluster::Start(const Options& options) {
-  const absl::Time deadline = absl::Now() + options.ready_timeout;
+  const absl::Time deadline = MonotonicNow() + options.ready_timeout;
   std::unique_ptr<LocalCluster> cluster(new LocalCluster);
   for (int i = 0; i < options.n_workers; ++i) {
-    SHOAL_ASSIGN_OR_RETURN(
-        std::unique_ptr<ChildProcess> worker,
-        ChildProcess::Start(absl::StrCat("worker ", i), WorkerArgs(options, i)));
+    SHOAL_ASSIGN_OR_RETURN(std::unique_ptr<ChildProcess> worker,
+                           ChildProcess::Start(absl::StrCat("worker ", i), WorkerArgs(options, i)));
     cluster->workers_.push_back(std::move(worker));
   }
   for (const std::unique_ptr<ChildProcess>& worker : cluster->workers_) {
@@ -85,7 +77,7 @@ std::optional<std::string> LocalCluster::Ended() {
 
 void LocalCluster::Stop() {
   for (const std::unique_ptr<ChildProcess>& worker : workers_) worker->Signal(SIGTERM);
-  const absl::Time deadline = absl::Now() + kStopTime;
+  const absl::Time deadline = MonotonicNow() + kStopTime;
   for (const std::unique_ptr<ChildProcess>& worker : workers_) worker->WaitUntil(deadline);
   workers_.clear();  // Kills what is left, and waits for it.
 }

@@ -10,7 +10,7 @@
 #include "CLI/CLI.hpp"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "cli/signals.h"
@@ -71,10 +71,10 @@ void RunUntilSignal(Signals* signals, Router* router) {
   while (signal == SIGCHLD) signal = signals->Wait();
   if (signal == SIGINT) return;
   router->Drain();
-  const absl::Time limit = absl::Now() + kDrainLimit;
+  const absl::Time limit = MonotonicNow() + kDrainLimit;
   if (router->n_answers() > 0) Log(LogLevel::kInfo, "drain", {{"answers", router->n_answers()}});
-  while (router->n_answers() > 0 && absl::Now() < limit) {
-    const auto again = signals->WaitUntil(absl::Now() + kDrainPeriod);
+  while (router->n_answers() > 0 && MonotonicNow() < limit) {
+    const auto again = signals->WaitUntil(MonotonicNow() + kDrainPeriod);
     if (again.has_value() && *again != SIGCHLD) return;
   }
 }
@@ -90,11 +90,13 @@ void AddServeOptions(CLI::App* command, ServeOptions* options) {
   command->add_option("MODEL", options->model.model_path, "GGUF file")->required();
   command->add_option("--listen", options->listen, "Where the API listens; port 0: any free one")
       ->check(CLI::Validator(CheckListen, "ADDRESS:PORT"));
-  command->add_option("--threads", options->model.threads,
-                      "Compute threads of all processes together; 0: one per core")
+  command
+      ->add_option("--threads", options->model.threads,
+                   "Compute threads of all processes together; 0: one per core")
       ->check(CLI::Range(0, 1024));
-  command->add_option("--ctx-size", options->model.ctx_size,
-                      "Longest prompt with its answer, in tokens; 0: the model's, at most 4096")
+  command
+      ->add_option("--ctx-size", options->model.ctx_size,
+                   "Longest prompt with its answer, in tokens; 0: the model's, at most 4096")
       ->check(CLI::Range(int64_t{0}, kMaxContext));
   command->add_option("--kv-type", options->kv_type, "What the KV cache stores: f16 or f32")
       ->check(CLI::IsMember({"f16", "f32"}));
@@ -128,8 +130,10 @@ absl::Status Serve(const ServeOptions& options,
                       .batch = {.max_step_tokens = model_options.max_step_tokens}},
                      std::move(server)));
   router->Start();
-  on_ready(absl::StrCat("http://", address.host.find(':') == std::string::npos ? address.host
-                                       : absl::StrCat("[", address.host, "]"),
+  on_ready(absl::StrCat("http://",
+                        address.host.find(':') == std::string::npos
+                            ? address.host
+                            : absl::StrCat("[", address.host, "]"),
                         ":", router->port()),
            name);
   RunUntilSignal(&signals, router.get());

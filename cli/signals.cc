@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "absl/time/clock.h"
+#include "base/clock.h"
 
 namespace shoal {
 namespace {
@@ -28,7 +28,7 @@ Signals::Signals() {
 std::optional<int> Signals::WaitUntil(absl::Time deadline) {
   const sigset_t set = Watched();
   while (true) {
-    const absl::Duration left = deadline - absl::Now();
+    const absl::Duration left = deadline - MonotonicNow();
     if (left <= absl::ZeroDuration()) return std::nullopt;
     const timespec timeout = absl::ToTimespec(std::min(left, absl::Hours(1)));
     const int signal = sigtimedwait(&set, nullptr, &timeout);

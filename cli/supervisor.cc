@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
+#include "base/clock.h"
 #include "base/status_macros.h"
 #include "cli/child_process.h"
 #include "cli/local_cluster.h"
@@ -33,18 +33,12 @@ absl::Status CheckBeforeLoading(const ServeOptions& serve) {
 
 std::vector<std::string> RouterArgs(const ServeOptions& serve,
                                     const std::vector<std::string>& workers) {
-  std::vector<std::string> args = {"router",
-                                   serve.model.model_path,
-                                   "--workers-at",
-                                   absl::StrJoin(workers, ","),
-                                   "--listen",
-                                   serve.listen,
-                                   "--threads",
-                                   absl::StrCat(serve.model.threads),
-                                   "--ctx-size",
-                                   absl::StrCat(serve.model.ctx_size),
-                                   "--kv-type",
-                                   serve.kv_type};
+  std::vector<std::string> args = {"router",       serve.model.model_path,
+                                   "--workers-at", absl::StrJoin(workers, ","),
+                                   "--listen",     serve.listen,
+                                   "--threads",    absl::StrCat(serve.model.threads),
+                                   "--ctx-size",   absl::StrCat(serve.model.ctx_size),
+                                   "--kv-type",    serve.kv_type};
   if (!serve.model_name.empty()) args.insert(args.end(), {"--model-name", serve.model_name});
   if (!serve.chat_template_path.empty()) {
     args.insert(args.end(), {"--chat-template", serve.chat_template_path});
@@ -57,8 +51,8 @@ absl::StatusOr<std::string> ReadFact(ChildProcess* process, std::string_view pre
                                      absl::Time deadline) {
   SHOAL_ASSIGN_OR_RETURN(const std::string line, process->ReadLine(deadline));
   if (line.compare(0, prefix.size(), prefix) == 0) return line.substr(prefix.size());
-  return absl::InternalError(absl::StrCat(process->name(), " did not say \"",
-                                          std::string(prefix), "\""));
+  return absl::InternalError(
+      absl::StrCat(process->name(), " did not say \"", std::string(prefix), "\""));
 }
 
 // Until a signal that ends everything; Unavailable when a process has ended by itself.
@@ -75,7 +69,7 @@ absl::StatusOr<int> Watch(Signals* signals, ChildProcess* router, LocalCluster* 
 
 // Passes `signal` on, and whatever signal comes until the router has ended.
 void StopRouter(Signals* signals, ChildProcess* router, int signal) {
-  const absl::Time deadline = absl::Now() + kRouterStopTime;
+  const absl::Time deadline = MonotonicNow() + kRouterStopTime;
   router->Signal(signal);
   while (!router->Ended().has_value()) {
     const std::optional<int> next = signals->WaitUntil(deadline);
@@ -94,11 +88,9 @@ absl::Status Supervise(const SupervisorOptions& options,
   SHOAL_ASSIGN_OR_RETURN(
       const auto router,
       ChildProcess::Start("router", RouterArgs(options.serve, cluster->addresses())));
-  const absl::Time deadline = absl::Now() + kRouterReadyTime;
-  SHOAL_ASSIGN_OR_RETURN(const std::string url,
-                         ReadFact(router.get(), kListeningPrefix, deadline));
-  SHOAL_ASSIGN_OR_RETURN(const std::string model,
-                         ReadFact(router.get(), kServingPrefix, deadline));
+  const absl::Time deadline = MonotonicNow() + kRouterReadyTime;
+  SHOAL_ASSIGN_OR_RETURN(const std::string url, ReadFact(router.get(), kListeningPrefix, deadline));
+  SHOAL_ASSIGN_OR_RETURN(const std::string model, ReadFact(router.get(), kServingPrefix, deadline));
   Signals signals;  // Until here a signal just ended this process, and its children with it.
   on_ready(url, model);
   const absl::StatusOr<int> signal = Watch(&signals, router.get(), cluster.get());

@@ -1,3 +1,5 @@
+#include "worker/worker.h"
+
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
@@ -11,7 +13,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "cli/commands.h"
@@ -20,7 +22,6 @@
 #include "model/import/gguf_model.h"
 #include "nlohmann/json.hpp"
 #include "proto/grpc_transport.h"
-#include "worker/worker.h"
 
 namespace shoal {
 namespace {
@@ -61,9 +62,8 @@ void WaitForEnd(int signal_fd) {
 
 absl::StatusOr<Worker::Parts> LoadParts(const WorkerOptions& options) {
   Worker::Parts parts;
-  SHOAL_ASSIGN_OR_RETURN(
-      parts.listener,
-      ListenGrpc(options.peer_listen, {.spin = absl::Microseconds(options.spin_us)}));
+  SHOAL_ASSIGN_OR_RETURN(parts.listener, ListenGrpc(options.peer_listen,
+                                                    {.spin = absl::Microseconds(options.spin_us)}));
   SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<GgufReader> file,
                          GgufReader::Open(options.model_path));
   SHOAL_ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(*file));
@@ -77,9 +77,8 @@ absl::StatusOr<Worker::Parts> LoadParts(const WorkerOptions& options) {
       std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : DefaultThreads());
   SHOAL_ASSIGN_OR_RETURN(
       parts.experts,
-      LocalExperts::Load(config, *file, {.part = options.part, .n_parts = options.n_parts},
-                         kernels, parts.pool.get(),
-                         {.format = format, .activations_f32 = activations_f32}));
+      LocalExperts::Load(config, *file, {.part = options.part, .n_parts = options.n_parts}, kernels,
+                         parts.pool.get(), {.format = format, .activations_f32 = activations_f32}));
   parts.service = {.served = {.model_id = file->HeaderHash(),
                               .numerics_class = NumericsClass(format, activations_f32),
                               .format = format,
@@ -101,7 +100,7 @@ absl::Status RunWorker(const WorkerOptions& options) {
   std::printf("%s\n", nlohmann::json{{"peer_listen", worker->address()}}.dump().c_str());
   std::fflush(stdout);
   WaitForEnd(signal_fd);
-  const bool drained = worker->Drain(absl::Now() + kDrainTime);
+  const bool drained = worker->Drain(MonotonicNow() + kDrainTime);
   Log(drained ? LogLevel::kInfo : LogLevel::kWarning, drained ? "drained" : "drain timed out");
   close(signal_fd);
   return absl::OkStatus();
@@ -112,8 +111,9 @@ absl::Status RunWorker(const WorkerOptions& options) {
 void AddWorkerCommand(CLI::App& app, int* exit_code) {
   auto options = std::make_shared<WorkerOptions>();
   CLI::App* command = app.add_subcommand(
-      "worker", "Hold a share of a model's experts and compute them for routers, until standard "
-                "input closes or a signal comes");
+      "worker",
+      "Hold a share of a model's experts and compute them for routers, until standard "
+      "input closes or a signal comes");
   command->add_option("MODEL", options->model_path, "GGUF file")->required();
   command->add_option("--part", options->part, "Hold experts e with e % n-parts == part")
       ->check(CLI::Range(0, 1023));
@@ -123,11 +123,13 @@ void AddWorkerCommand(CLI::App& app, int* exit_code) {
                       "Loopback address and port for routers; port 0 takes a free one");
   command->add_option("--threads", options->threads, "Threads; 0: one per core")
       ->check(CLI::Range(0, 1024));
-  command->add_option("--spin-us", options->spin_us,
-                      "Poll this long for the next call before sleeping")
+  command
+      ->add_option("--spin-us", options->spin_us,
+                   "Poll this long for the next call before sleeping")
       ->check(CLI::Range(0, 10000));
-  command->add_option("--activations", options->activations,
-                      "int8, or f32: the slow reference path that rounds no activation")
+  command
+      ->add_option("--activations", options->activations,
+                   "int8, or f32: the slow reference path that rounds no activation")
       ->check(CLI::IsMember({"int8", "f32"}));
   command->callback([options, exit_code] {
     if (options->part >= options->n_parts) {

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "absl/time/clock.h"
+#include "base/clock.h"
 #include "base/status_macros.h"
 #include "nlohmann/json.hpp"
 
@@ -13,7 +13,7 @@ absl::StatusOr<nlohmann::ordered_json> WorkerReports(LoadedModel& model) {
   if (model.remote_experts() == nullptr) return reports;
   SHOAL_ASSIGN_OR_RETURN(
       const std::vector<WorkerStatus> workers,
-      model.remote_experts()->GetWorkerStatus(absl::Now() + absl::Seconds(10)));
+      model.remote_experts()->GetWorkerStatus(MonotonicNow() + absl::Seconds(10)));
   for (const WorkerStatus& worker : workers) {
     reports.push_back({{"address", worker.address},
                        {"isa", worker.isa},
@@ -34,11 +34,11 @@ nlohmann::ordered_json NetworkReport(const DispatchCounters& before, const Dispa
   const auto per_token = [n_tokens](double total) {
     return n_tokens > 0 ? total / static_cast<double>(n_tokens) : 0.0;
   };
-  return {{"calls_per_token", per_token(static_cast<double>(after.calls - before.calls))},
-          {"bytes_out_per_token",
-           per_token(static_cast<double>(after.bytes_out - before.bytes_out))},
-          {"bytes_in_per_token", per_token(static_cast<double>(after.bytes_in - before.bytes_in))},
-          {"wait_ms_per_token", per_token(absl::ToDoubleMilliseconds(after.wait - before.wait))}};
+  return {
+      {"calls_per_token", per_token(static_cast<double>(after.calls - before.calls))},
+      {"bytes_out_per_token", per_token(static_cast<double>(after.bytes_out - before.bytes_out))},
+      {"bytes_in_per_token", per_token(static_cast<double>(after.bytes_in - before.bytes_in))},
+      {"wait_ms_per_token", per_token(absl::ToDoubleMilliseconds(after.wait - before.wait))}};
 }
 
 }  // namespace shoal

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <vector>
 
-#include "absl/time/clock.h"
+#include "base/clock.h"
 
 namespace shoal {
 namespace {
@@ -14,7 +14,7 @@ namespace {
 // The monotonic point in time that is as far away as `deadline` is now.
 gpr_timespec ToMonotonic(absl::Time deadline) {
   if (deadline == absl::InfiniteFuture()) return gpr_inf_future(GPR_CLOCK_MONOTONIC);
-  const absl::Duration wait = std::max(deadline - absl::Now(), absl::ZeroDuration());
+  const absl::Duration wait = std::max(deadline - MonotonicNow(), absl::ZeroDuration());
   return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
                       gpr_time_from_nanos(absl::ToInt64Nanoseconds(wait), GPR_TIMESPAN));
 }
@@ -23,13 +23,13 @@ gpr_timespec ToMonotonic(absl::Time deadline) {
 
 bool NextCompletion(grpc::CompletionQueue& queue, absl::Duration spin, absl::Time deadline,
                     void** tag, bool* ok) {
-  const absl::Time start = absl::Now();
+  const absl::Time start = MonotonicNow();
   const absl::Time spin_end = std::min(start + spin, deadline);
   do {
     const auto status = queue.AsyncNext(tag, ok, gpr_time_0(GPR_CLOCK_MONOTONIC));
     if (status == grpc::CompletionQueue::GOT_EVENT) return true;
     if (status == grpc::CompletionQueue::SHUTDOWN) return false;
-  } while (absl::Now() < spin_end);
+  } while (MonotonicNow() < spin_end);
   if (deadline <= start) return false;
   return queue.AsyncNext(tag, ok, ToMonotonic(deadline)) == grpc::CompletionQueue::GOT_EVENT;
 }

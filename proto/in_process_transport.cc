@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/mutex.h"
 #include "base/status_macros.h"
@@ -46,7 +46,7 @@ class EventQueue {
 
  private:
   static std::chrono::nanoseconds ToWait(absl::Time deadline) {
-    const absl::Duration wait = deadline - absl::Now();
+    const absl::Duration wait = deadline - MonotonicNow();
     return absl::ToChronoNanoseconds(std::min(wait, absl::Hours(24)));
   }
 

@@ -3,14 +3,14 @@
 #include <chrono>
 #include <utility>
 
-#include "absl/time/clock.h"
+#include "base/clock.h"
 
 namespace shoal {
 namespace {
 
 // How often health is looked after. It is not waited for inside the transport: gRPC lets one thread
-// watch all of a process's sockets, and were that this thread, each call would first wake it and then
-// the compute thread, 40 to 50 us more. A router expects a sign of life every 100 ms.
+// watch all of a process's sockets, and were that this thread, each call would first wake it and
+// then the compute thread, 40 to 50 us more. A router expects a sign of life every 100 ms.
 constexpr std::chrono::milliseconds kHealthPeriod{20};
 
 }  // namespace
@@ -46,9 +46,9 @@ void Worker::ComputeLoop() {
   while (!stop_.load()) {
     // Everything that has arrived is taken in first, so that deadlines count from arrival and a
     // full queue is answered at once.
-    bool arrived = parts_.listener->Poll(
-        kKind, computed ? absl::Now() : absl::InfiniteFuture(), take_in);
-    while (arrived) arrived = parts_.listener->Poll(kKind, absl::Now(), take_in);
+    bool arrived =
+        parts_.listener->Poll(kKind, computed ? MonotonicNow() : absl::InfiniteFuture(), take_in);
+    while (arrived) arrived = parts_.listener->Poll(kKind, MonotonicNow(), take_in);
     computed = service_.RunNext();
   }
 }
@@ -59,7 +59,7 @@ void Worker::HealthLoop() {
     service_.OnHealth(frame, ReplyTo(kKind, from));
   };
   while (!stop_.load()) {
-    while (parts_.listener->Poll(kKind, absl::Now(), answer)) {
+    while (parts_.listener->Poll(kKind, MonotonicNow(), answer)) {
     }
     MutexLock lock(&mu_);
     if (!stop_.load()) stopping_.WaitUntil(&mu_, std::chrono::steady_clock::now() + kHealthPeriod);

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "base/clock.h"
 #include "base/memory.h"
 
 namespace shoal {
@@ -22,7 +22,7 @@ WorkerService::WorkerService(Options options, LocalExperts* experts)
 }
 
 void WorkerService::OnRunExperts(FrameBuffer buffer, Reply reply) {
-  const absl::Time arrival = absl::Now();
+  const absl::Time arrival = MonotonicNow();
   bytes_in_.fetch_add(buffer.size());
   absl::StatusOr<Frame> frame = DecodeFrame(buffer);
   if (!frame.ok()) {
@@ -89,8 +89,8 @@ void WorkerService::OnHealth(const FrameBuffer& buffer, const Reply& reply) {
 }
 
 bool WorkerService::Drain(absl::Time deadline) {
-  const auto until = std::chrono::steady_clock::now() +
-                     absl::ToChronoNanoseconds(deadline - absl::Now());
+  const auto until =
+      std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(deadline - MonotonicNow());
   MutexLock lock(&mu_);
   draining_.store(true);
   while (n_accepted_ > 0) {
@@ -99,8 +99,8 @@ bool WorkerService::Drain(absl::Time deadline) {
   return true;
 }
 
-void WorkerService::Refuse(const wire::CallId* id, wire::ReplyCode code,
-                           const std::string& message, const Reply& reply) {
+void WorkerService::Refuse(const wire::CallId* id, wire::ReplyCode code, const std::string& message,
+                           const Reply& reply) {
   refused_calls_.fetch_add(1);
   FrameBuffer frame = RunExpertsOp::Refuse(id, code, message);
   bytes_out_.fetch_add(frame.size());

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/status_macros.h"
 #include "engine/numerics_class.h"
@@ -98,22 +98,20 @@ absl::StatusOr<std::unique_ptr<RemoteExperts>> RemoteExperts::Connect(
   SHOAL_RETURN_IF_ERROR(experts->ConnectAll());
   SHOAL_ASSIGN_OR_RETURN(
       const std::vector<WorkerStatus> workers,
-      experts->GetWorkerStatus(absl::Now() + experts->options_.connect_timeout));
+      experts->GetWorkerStatus(MonotonicNow() + experts->options_.connect_timeout));
   SHOAL_RETURN_IF_ERROR(experts->CheckWorkers(workers));
   return experts;
 }
 
 absl::Status RemoteExperts::ConnectAll() {
   if (max_call_results_ < options_.top_k) {
-    return absl::InvalidArgumentError(absl::StrCat("one row's top_k=", options_.top_k,
-                                                   " results do not fit a call of ",
-                                                   max_call_results_));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "one row's top_k=", options_.top_k, " results do not fit a call of ", max_call_results_));
   }
-  const absl::Time deadline = absl::Now() + options_.connect_timeout;
+  const absl::Time deadline = MonotonicNow() + options_.connect_timeout;
   for (const std::string& address : options_.addresses) {
-    SHOAL_ASSIGN_OR_RETURN(
-        const LinkId link,
-        calls_dialer_->Connect(address, StreamKind::kRunExperts, deadline));
+    SHOAL_ASSIGN_OR_RETURN(const LinkId link,
+                           calls_dialer_->Connect(address, StreamKind::kRunExperts, deadline));
     links_.push_back({link, absl::OkStatus()});
     SHOAL_ASSIGN_OR_RETURN(const LinkId health,
                            health_dialer_->Connect(address, StreamKind::kHealth, deadline));
@@ -147,7 +145,7 @@ ExpertCall RemoteExperts::Start(int layer, MatView<const float> x, const Routing
                                 const StepContext& step) {
   routing_ = routing;
   step_ = step;
-  const absl::Time now = absl::Now();
+  const absl::Time now = MonotonicNow();
   deadline_ = std::min(step.deadline, now + kMaxCallDeadline);
   plan_.Build(routing, RoundRobin{n_workers()}, max_call_results_);
   const ExpertInput input = encode_buffers_.Encode(*options_.kernels, options_.format, x);
@@ -161,17 +159,17 @@ ExpertCall RemoteExperts::Start(int layer, MatView<const float> x, const Routing
 void RemoteExperts::Send(const PlannedCall& planned, int layer, const ExpertInput& input,
                          absl::Duration remaining) {
   const WorkerLink& link = links_[planned.worker];
-  WorkerCall& call = table_.Open({.id = {},
-                                  .link = link.link,
-                                  .worker = WorkerName(planned.worker),
-                                  .format = options_.format,
-                                  .n_results = static_cast<uint32_t>(planned.assignment.n_results()),
-                                  .hidden_dim = static_cast<uint32_t>(options_.hidden_dim),
-                                  .status = {},
-                                  .reply = {},
-                                  .output = {}},
-                                 step_.step_id, static_cast<uint32_t>(layer),
-                                 static_cast<uint32_t>(planned.worker));
+  WorkerCall& call = table_.Open(
+      {.id = {},
+       .link = link.link,
+       .worker = WorkerName(planned.worker),
+       .format = options_.format,
+       .n_results = static_cast<uint32_t>(planned.assignment.n_results()),
+       .hidden_dim = static_cast<uint32_t>(options_.hidden_dim),
+       .status = {},
+       .reply = {},
+       .output = {}},
+      step_.step_id, static_cast<uint32_t>(layer), static_cast<uint32_t>(planned.worker));
   ++counters_.calls;
   if (!link.closed.ok()) return table_.Fail(call, link.closed);
   FrameBuffer frame = EncodeCall(planned, call.id, input, remaining);
@@ -198,8 +196,7 @@ FrameBuffer RemoteExperts::EncodeCall(const PlannedCall& planned, const wire::Ca
   for (size_t e = 0; e < assignment.expert_ids.size(); ++e) {
     request.add_n_expert_rows(assignment.row_begin[e + 1] - assignment.row_begin[e]);
   }
-  const auto bytes =
-      RequestPayloadBytes(request.format(), request.n_rows(), request.hidden_dim());
+  const auto bytes = RequestPayloadBytes(request.format(), request.n_rows(), request.hidden_dim());
   SHOAL_CHECK(bytes.ok());  // A call has no more rows than results, and those fit.
   FrameWriter writer(header, *bytes);
   const auto rows = WriteRequestRows(request, writer.payload());
@@ -215,9 +212,9 @@ FrameBuffer RemoteExperts::EncodeCall(const PlannedCall& planned, const wire::Ca
 }
 
 RowStatuses RemoteExperts::Finish(ExpertCall /*call*/, MatView<float> out) {
-  const absl::Time start = absl::Now();
+  const absl::Time start = MonotonicNow();
   Await();
-  counters_.wait += absl::Now() - start;
+  counters_.wait += MonotonicNow() - start;
   const std::span<const WorkerCall> calls = table_.calls();
   outputs_.clear();
   for (const WorkerCall& call : calls) {
@@ -243,7 +240,7 @@ void RemoteExperts::Await() {
     if (step_.cancelled != nullptr && step_.cancelled->load()) {
       return table_.FailOpen(absl::CancelledError("the step was cancelled"));
     }
-    const absl::Time now = absl::Now();
+    const absl::Time now = MonotonicNow();
     if (now >= deadline_) {
       return table_.FailOpen(absl::UnavailableError("no answer before the deadline"));
     }

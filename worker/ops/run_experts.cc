@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/quoted.h"
 #include "proto/tensor_codec.h"
@@ -33,12 +33,11 @@ RunExpertsOp::RunExpertsOp(ServedModel served, LocalExperts* experts)
 }
 
 RunExpertsOp::Answer RunExpertsOp::Handle(const wire::RunExpertsRequest& request,
-                                          std::span<const std::byte> payload,
-                                          absl::Time deadline) {
+                                          std::span<const std::byte> payload, absl::Time deadline) {
   std::optional<Refusal> refusal = CheckFit(request);
   if (!refusal) refusal = CheckAssignment(request);
   if (!refusal) refusal = ReadInput(request, payload);
-  if (!refusal && absl::Now() >= deadline) {
+  if (!refusal && MonotonicNow() >= deadline) {
     refusal = {wire::REPLY_CODE_DEADLINE_PASSED, "the call waited here past its deadline"};
   }
   if (refusal) {
@@ -69,8 +68,8 @@ std::optional<RunExpertsOp::Refusal> RunExpertsOp::CheckFit(
   }
   if (request.numerics_class() != served_.numerics_class) {
     return Refusal{wire::REPLY_CODE_WRONG_NUMERICS,
-                   absl::StrCat("numerics class ", Quoted(request.numerics_class()),
-                                " asked for, ", served_.numerics_class, " is served here")};
+                   absl::StrCat("numerics class ", Quoted(request.numerics_class()), " asked for, ",
+                                served_.numerics_class, " is served here")};
   }
   if (request.format() != ToWire(served_.format)) {
     return bad_shape("row format ", static_cast<int>(request.format()), ", rows here are ",
@@ -110,8 +109,7 @@ std::optional<RunExpertsOp::Refusal> RunExpertsOp::CheckAssignment(
     const uint32_t id = request.expert_ids(e);
     const uint32_t n_rows = request.n_expert_rows(e);
     if (e > 0 && id <= request.expert_ids(e - 1)) {
-      return bad_shape("expert id ", id, " after ", request.expert_ids(e - 1),
-                       "; ids must ascend");
+      return bad_shape("expert id ", id, " after ", request.expert_ids(e - 1), "; ids must ascend");
     }
     if (id >= static_cast<uint32_t>(served_.n_experts)) {
       return bad_shape("expert id ", id, " not in [0, ", served_.n_experts, ")");
@@ -122,15 +120,15 @@ std::optional<RunExpertsOp::Refusal> RunExpertsOp::CheckAssignment(
     for (uint32_t i = first; i < first + n_rows; ++i) {
       const uint32_t row = request.rows(static_cast<int>(i));
       if (row >= request.n_rows() || (i > first && row <= request.rows(static_cast<int>(i) - 1))) {
-        return bad_shape("row ", row, " of expert ", id, ": rows must ascend in [0, n_rows=",
-                         request.n_rows(), ")");
+        return bad_shape("row ", row, " of expert ", id,
+                         ": rows must ascend in [0, n_rows=", request.n_rows(), ")");
       }
     }
     first += n_rows;
     if (!experts_->Resident(static_cast<int>(request.id().layer()), static_cast<int>(id))) {
-      return Refusal{wire::REPLY_CODE_NOT_RESIDENT,
-                     absl::StrCat("expert ", id, " of layer ", request.id().layer(),
-                                  " is not resident here")};
+      return Refusal{
+          wire::REPLY_CODE_NOT_RESIDENT,
+          absl::StrCat("expert ", id, " of layer ", request.id().layer(), " is not resident here")};
     }
   }
   if (first != n_results) {
@@ -139,8 +137,8 @@ std::optional<RunExpertsOp::Refusal> RunExpertsOp::CheckAssignment(
   return std::nullopt;
 }
 
-std::optional<RunExpertsOp::Refusal> RunExpertsOp::ReadInput(
-    const wire::RunExpertsRequest& request, std::span<const std::byte> payload) {
+std::optional<RunExpertsOp::Refusal> RunExpertsOp::ReadInput(const wire::RunExpertsRequest& request,
+                                                             std::span<const std::byte> payload) {
   const auto rows = ReadRequestRows(request, payload);
   if (!rows.ok()) {
     return Refusal{wire::REPLY_CODE_BAD_SHAPE, std::string(rows.status().message())};
