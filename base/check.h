@@ -20,20 +20,20 @@ std::string CheckValues(const A& a, const B& b) {
 
 // For what only a bug of ours may break: prints both values, then crashes. Bytes from outside never
 // reach a check; they are answered with a Status.
-#define SHOAL_CHECK(condition)                                                      \
-  do {                                                                              \
-    if (!(condition)) [[unlikely]]                                                  \
+#define SHOAL_CHECK(condition)                                                       \
+  do {                                                                               \
+    if (!(condition)) [[unlikely]]                                                   \
       ::shoal::internal::CheckFailed(__FILE__, __LINE__, #condition, std::string{}); \
   } while (false)
 
-#define SHOAL_CHECK_OP(a, op, b)                                                    \
-  do {                                                                              \
-    const auto& shoal_check_a = (a);                                                \
-    const auto& shoal_check_b = (b);                                                \
-    if (!(shoal_check_a op shoal_check_b)) [[unlikely]]                             \
-      ::shoal::internal::CheckFailed(                                               \
-          __FILE__, __LINE__, #a " " #op " " #b,                                    \
-          ::shoal::internal::CheckValues(shoal_check_a, shoal_check_b));            \
+#define SHOAL_CHECK_OP(a, op, b)                                         \
+  do {                                                                   \
+    const auto& shoal_check_a = (a);                                     \
+    const auto& shoal_check_b = (b);                                     \
+    if (!(shoal_check_a op shoal_check_b)) [[unlikely]]                  \
+      ::shoal::internal::CheckFailed(                                    \
+          __FILE__, __LINE__, #a " " #op " " #b,                         \
+          ::shoal::internal::CheckValues(shoal_check_a, shoal_check_b)); \
   } while (false)
 
 #define SHOAL_CHECK_EQ(a, b) SHOAL_CHECK_OP(a, ==, b)

@@ -11,7 +11,8 @@ namespace shoal {
 namespace {
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) uint32_t Crc32cSse42(uint32_t crc, const uint8_t* p, size_t size) {
+__attribute__((target("sse4.2"))) uint32_t Crc32cSse42(uint32_t crc, const uint8_t* p,
+                                                       size_t size) {
   uint64_t state = ~crc;
   for (; size >= 8; p += 8, size -= 8) {
     uint64_t word;

@@ -11,20 +11,20 @@ namespace shoal {
 // --- Models (FAILURE-MODEL 6.6).
 inline constexpr int kMaxLayers = 512;
 inline constexpr int kMaxExperts = 1024;
-inline constexpr int kMaxTopK = 64;                     // Widest routing in use is 8 to 22.
+inline constexpr int kMaxTopK = 64;  // Widest routing in use is 8 to 22.
 inline constexpr int64_t kMaxContext = 16 << 20;
-inline constexpr int kMaxDim = 1 << 20;                 // Any width; products of two fit in int64.
-inline constexpr int kMaxVocab = 1 << 20;                // Widest vocabulary in use has 262,144.
+inline constexpr int kMaxDim = 1 << 20;    // Any width; products of two fit in int64.
+inline constexpr int kMaxVocab = 1 << 20;  // Widest vocabulary in use has 262,144.
 inline constexpr int kMaxMerges = 2 << 20;
 
 // --- Engine.
-inline constexpr int kMaxStepTokens = 512;              // Prompt chunk plus decode rows of one step.
-inline constexpr int kMaxBatchSequences = 64;           // Sequences that share one step.
+inline constexpr int kMaxStepTokens = 512;     // Prompt chunk plus decode rows of one step.
+inline constexpr int kMaxBatchSequences = 64;  // Sequences that share one step.
 
 // --- Wire (S14, S15).
 inline constexpr size_t kMaxMessageBytes = size_t{8} << 20;  // Both ways; larger work goes in rows.
-inline constexpr int kMaxCallRows = 4096;               // Rows of one expert call.
-inline constexpr int kMaxCallsPerPeer = 64;             // In flight from one router.
+inline constexpr int kMaxCallRows = 4096;                    // Rows of one expert call.
+inline constexpr int kMaxCallsPerPeer = 64;                  // In flight from one router.
 inline constexpr absl::Duration kMaxCallDeadline = absl::Seconds(10);
 
 // --- HTTP (S08, S11).
@@ -32,7 +32,7 @@ inline constexpr size_t kMaxRequestLineBytes = size_t{8} << 10;
 inline constexpr size_t kMaxHeaderBytes = size_t{16} << 10;
 inline constexpr size_t kMaxBodyBytes = size_t{4} << 20;
 inline constexpr int kMaxJsonDepth = 64;
-inline constexpr int kMaxJsonContainers = 65536;        // Bounds the memory of a parsed body.
+inline constexpr int kMaxJsonContainers = 65536;  // Bounds the memory of a parsed body.
 inline constexpr int kMaxHeaderFields = 100;
 inline constexpr int kMaxMessages = 1024;
 inline constexpr int kMaxTools = 128;
@@ -40,7 +40,7 @@ inline constexpr int kMaxStopStrings = 16;
 inline constexpr size_t kMaxStopBytes = 256;
 inline constexpr int kMaxConnections = 16384;
 inline constexpr int kMaxConnectionsPerAddress = 256;
-inline constexpr int kMaxQueuedRequests = 256;          // Waiting for KV room; beyond that 503.
+inline constexpr int kMaxQueuedRequests = 256;  // Waiting for KV room; beyond that 503.
 inline constexpr size_t kMaxStreamBufferBytes = size_t{64} << 10;  // F26: full = not scheduled.
 
 }  // namespace shoal

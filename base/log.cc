@@ -19,8 +19,7 @@ std::string Pair(std::string_view key, std::string_view value) {
 }  // namespace
 
 LogField::LogField(std::string_view key, std::string_view value) : text(Pair(key, value)) {}
-LogField::LogField(std::string_view key, long long value)
-    : text(Pair(key, absl::StrCat(value))) {}
+LogField::LogField(std::string_view key, long long value) : text(Pair(key, absl::StrCat(value))) {}
 LogField::LogField(std::string_view key, double value) : text(Pair(key, absl::StrCat(value))) {}
 
 void InitLog(std::string_view process) {

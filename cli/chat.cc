@@ -142,8 +142,9 @@ void AddChatCommand(CLI::App& app, int* exit_code) {
   command->add_option("--once", options->once, "Ask this, print the answer alone, and leave");
   command->add_option("--temperature", options->temperature, "0 is greedy")
       ->check(CLI::Range(0.0, 2.0));
-  command->add_option("--max-tokens", options->max_tokens,
-                      "Most tokens of an answer; 0: what the context leaves")
+  command
+      ->add_option("--max-tokens", options->max_tokens,
+                   "Most tokens of an answer; 0: what the context leaves")
       ->check(CLI::NonNegativeNumber);
   command->callback([options, exit_code] {
     const absl::Status status = RunChat(*options);

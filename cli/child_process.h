@@ -16,9 +16,9 @@ namespace shoal {
 // reaches this process only, and told to end when this process dies. Thread-compatible.
 class ChildProcess {
  public:
-  // Runs this very program with `args`. Its standard output is a pipe to here; its standard input is
-  // one that stays silent and closes when this process goes, however that happens; standard error is
-  // shared. `name` is what messages call it.
+  // Runs this very program with `args`. Its standard output is a pipe to here; its standard input
+  // is one that stays silent and closes when this process goes, however that happens; standard
+  // error is shared. `name` is what messages call it.
   static absl::StatusOr<std::unique_ptr<ChildProcess>> Start(std::string name,
                                                              std::vector<std::string> args);
   // Kills it if it still runs, and waits for it.

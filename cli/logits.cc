@@ -40,9 +40,8 @@ absl::Status CheckIds(const std::vector<int32_t>& ids, int vocab_size, int64_t c
     }
   }
   if (static_cast<int64_t>(ids.size()) <= ctx_size) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("--ids: ", ids.size(),
-                                                 " ids are more than the context of ", ctx_size,
-                                                 "; raise --ctx-size"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--ids: ", ids.size(), " ids are more than the context of ", ctx_size, "; raise --ctx-size"));
 }
 
 // Feeds `ids` in chunks, in a batch with rotated copies of itself, and returns the logits of its
@@ -66,8 +65,7 @@ absl::StatusOr<Mat<float>> ComputeLogits(LoadedModel& model, const LogitsOptions
       sequences[b].token_ids = std::span(prompts[b]).subspan(begin, rows);
       sequences[b].n_logits = b == 0 ? rows : 0;
     }
-    model.engine().Step(sequences, {.step_id = uint64_t(begin)},
-                        logits.view().Rows(begin, rows));
+    model.engine().Step(sequences, {.step_id = uint64_t(begin)}, logits.view().Rows(begin, rows));
     for (const StepSequence& sequence : sequences) SHOAL_RETURN_IF_ERROR(sequence.status);
   }
   return logits;
@@ -109,8 +107,9 @@ void AddLogitsCommand(CLI::App& app, int* exit_code) {
   command->add_option("--ids", options->ids, "Token ids, separated by commas")
       ->required()
       ->delimiter(',');
-  command->add_option("--out", options->out,
-                      "safetensors file to write: logits, F32 [n_tokens, vocab_size]")
+  command
+      ->add_option("--out", options->out,
+                   "safetensors file to write: logits, F32 [n_tokens, vocab_size]")
       ->required();
   command->add_option("--workers", options->workers, "Worker processes; 0: experts run here")
       ->check(CLI::Range(0, 64));
@@ -120,13 +119,15 @@ void AddLogitsCommand(CLI::App& app, int* exit_code) {
                       "Longest sequence; 0: the model's context, at most 4096");
   command->add_option("--kv-type", options->kv_type, "What the cache stores: f16 or f32")
       ->check(CLI::IsMember({"f16", "f32"}));
-  command->add_option("--activations", options->activations,
-                      "int8, or f32: the slow reference path that rounds no activation")
+  command
+      ->add_option("--activations", options->activations,
+                   "int8, or f32: the slow reference path that rounds no activation")
       ->check(CLI::IsMember({"int8", "f32"}));
   command->add_option("--chunk", options->chunk, "Prompt rows of one step")
       ->check(CLI::Range(1, kMaxStepTokens));
-  command->add_option("--batch", options->batch,
-                      "Sequences computed together: this one and rotated copies of it")
+  command
+      ->add_option("--batch", options->batch,
+                   "Sequences computed together: this one and rotated copies of it")
       ->check(CLI::Range(1, kMaxBatchSequences));
   command->add_flag("--json", options->json, "Print who computed the experts, as one line of JSON");
   command->callback([options, exit_code] {

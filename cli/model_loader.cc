@@ -24,8 +24,7 @@ int DefaultThreads() {
 absl::StatusOr<KvType> ParseKvType(const std::string& name) {
   if (name == "f16") return KvType::kF16;
   if (name == "f32") return KvType::kF32;
-  return absl::InvalidArgumentError(
-      absl::StrCat("--kv-type: '", name, "' is not one of f16, f32"));
+  return absl::InvalidArgumentError(absl::StrCat("--kv-type: '", name, "' is not one of f16, f32"));
 }
 
 LoadedModel::~LoadedModel() = default;
@@ -56,8 +55,8 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOption
   auto model = std::unique_ptr<LoadedModel>(new LoadedModel(SelectedKernels()));
   SHOAL_RETURN_IF_ERROR(model->Open(options));
   const ModelConfig& config = model->config_;
-  SHOAL_ASSIGN_OR_RETURN(model->kv_cache_, KvCache::Create(config, model->slice_, options.kv_type,
-                                                           model->kv_tokens_));
+  SHOAL_ASSIGN_OR_RETURN(
+      model->kv_cache_, KvCache::Create(config, model->slice_, options.kv_type, model->kv_tokens_));
   model->pool_ =
       std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : DefaultThreads());
   SHOAL_RETURN_IF_ERROR(model->LoadExperts(options));
@@ -83,10 +82,10 @@ absl::Status LoadedModel::CheckMemory(const ModelOptions& options) const {
   }
   const int64_t available = AvailableMemoryBytes();
   if (kv_bytes <= available - weight_bytes) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "not enough memory: a KV cache of ", kv_tokens_, " positions takes ", kv_bytes >> 20,
-      " MiB and the weights ", weight_bytes >> 20, " MiB, but ", available >> 20,
-      " MiB are available; lower --ctx-size or use --kv-type f16"));
+  return absl::ResourceExhaustedError(
+      absl::StrCat("not enough memory: a KV cache of ", kv_tokens_, " positions takes ",
+                   kv_bytes >> 20, " MiB and the weights ", weight_bytes >> 20, " MiB, but ",
+                   available >> 20, " MiB are available; lower --ctx-size or use --kv-type f16"));
 }
 
 absl::Status LoadedModel::LoadExperts(const ModelOptions& options) {

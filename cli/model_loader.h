@@ -18,9 +18,9 @@ namespace shoal {
 
 struct ModelOptions {
   std::string model_path;
-  int threads = 0;         // 0: one per core.
-  int64_t ctx_size = 0;    // Longest sequence; 0: the model's, at most kDefaultContext.
-  int64_t kv_tokens = 0;   // Positions of all sequences together; 0: kDefaultSequences * ctx_size.
+  int threads = 0;        // 0: one per core.
+  int64_t ctx_size = 0;   // Longest sequence; 0: the model's, at most kDefaultContext.
+  int64_t kv_tokens = 0;  // Positions of all sequences together; 0: kDefaultSequences * ctx_size.
   KvType kv_type = KvType::kF16;
   bool activations_f32 = false;
   int max_step_tokens = 512;
@@ -49,7 +49,7 @@ class LoadedModel {
   int64_t ctx_size() const { return ctx_size_; }
   Engine& engine() { return *engine_; }
   KvCache& kv_cache() { return *kv_cache_; }
-  LocalExperts* local_experts() { return local_experts_.get(); }    // Null with workers.
+  LocalExperts* local_experts() { return local_experts_.get(); }     // Null with workers.
   RemoteExperts* remote_experts() { return remote_experts_.get(); }  // Null without.
   int n_threads() const { return pool_->n_threads(); }
 

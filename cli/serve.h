@@ -13,7 +13,8 @@ class App;
 
 namespace shoal {
 
-// What a router needs to know; the options of `shoal router`, and of `shoal up`, which hands them on.
+// What a router needs to know; the options of `shoal router`, and of `shoal up`, which hands them
+// on.
 struct ServeOptions {
   ModelOptions model;
   std::string listen = "127.0.0.1:8080";
@@ -28,8 +29,9 @@ void AddServeOptions(CLI::App* command, ServeOptions* options);
 // Takes the port, loads the model, and answers requests until SIGINT, which stops at once, or
 // SIGTERM, which lets running answers end first. `on_ready` gets the URL and the model's name once
 // requests are answered.
-absl::Status Serve(const ServeOptions& options,
-                   absl::FunctionRef<void(const std::string& url, const std::string& model)> on_ready);
+absl::Status Serve(
+    const ServeOptions& options,
+    absl::FunctionRef<void(const std::string& url, const std::string& model)> on_ready);
 
 // Says on standard output where the API is and which model it serves, one line each. `shoal up`
 // reads both from its router.

@@ -42,7 +42,8 @@ void AddUpCommand(CLI::App& app, int* exit_code) {
       ->add_option("--workers", options->n_workers,
                    "Worker processes that hold the experts; 0: everything in one process")
       ->check(CLI::Range(0, kMaxWorkers));
-  command->add_option("--data-dir", options->data_dir, "Folder for what outlives a run; nothing is kept there yet");
+  command->add_option("--data-dir", options->data_dir,
+                      "Folder for what outlives a run; nothing is kept there yet");
   command->callback([options, exit_code] {
     InitLog("up");
     const absl::Status status = RunUp(*options);

@@ -28,19 +28,19 @@ struct Activations {
   Activations(const ModelConfig& config, const ModelSlice& slice, int max_tokens);
 
   int n_tokens = 0;
-  std::vector<StepRow> rows;             // [n_tokens]
-  std::vector<AttendChunk> chunks;       // Cover the rows, none crossing a sequence's border.
+  std::vector<StepRow> rows;        // [n_tokens]
+  std::vector<AttendChunk> chunks;  // Cover the rows, none crossing a sequence's border.
 
-  Mat<float> hidden;         // [max_tokens, hidden_dim] the residual stream
-  Mat<float> normed;         // [max_tokens, hidden_dim] input of the block at work
-  Mat<float> block_out;      // [max_tokens, hidden_dim] its output
-  Mat<float> q;              // [max_tokens, n_heads * head_dim]
-  Mat<float> k;              // [max_tokens, n_kv_heads * head_dim]
-  Mat<float> v;              // [max_tokens, n_kv_heads * head_dim]
-  Mat<float> attended;       // [max_tokens, n_heads * head_dim] before the output projection
-  Mat<float> rope_cos;       // [max_tokens, head_dim / 2]
-  Mat<float> rope_sin;       // [max_tokens, head_dim / 2]
-  Mat<float> router_logits;  // [max_tokens, n_experts]
+  Mat<float> hidden;                // [max_tokens, hidden_dim] the residual stream
+  Mat<float> normed;                // [max_tokens, hidden_dim] input of the block at work
+  Mat<float> block_out;             // [max_tokens, hidden_dim] its output
+  Mat<float> q;                     // [max_tokens, n_heads * head_dim]
+  Mat<float> k;                     // [max_tokens, n_kv_heads * head_dim]
+  Mat<float> v;                     // [max_tokens, n_kv_heads * head_dim]
+  Mat<float> attended;              // [max_tokens, n_heads * head_dim] before the output projection
+  Mat<float> rope_cos;              // [max_tokens, head_dim / 2]
+  Mat<float> rope_sin;              // [max_tokens, head_dim / 2]
+  Mat<float> router_logits;         // [max_tokens, n_experts]
   std::vector<int32_t> topk_ids;    // [max_tokens, top_k]
   std::vector<float> topk_weights;  // [max_tokens, top_k]
   ProductInput product_input;       // Whatever is multiplied next.

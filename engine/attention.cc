@@ -49,8 +49,8 @@ void Attention::Project(const EngineContext& context, Activations* a) const {
 void Attention::RotateAndStore(const EngineContext& context, Activations* a) const {
   const KernelTable& kernels = context.kernels;
   const int head_dim = context.config.head_dim;
-  const auto rope = context.config.rope_pairing == RopePairing::kHalf ? kernels.rope_half
-                                                                      : kernels.rope_adjacent;
+  const auto rope =
+      context.config.rope_pairing == RopePairing::kHalf ? kernels.rope_half : kernels.rope_adjacent;
   const auto turn = [&](MatView<float> heads, int64_t t, const std::vector<float>& w_norm) {
     for (float* head = heads.row(t); head < heads.row(t) + heads.cols; head += head_dim) {
       if (!w_norm.empty()) {

@@ -33,12 +33,12 @@ class Attention {
   void Attend(const EngineContext& context, Activations* a) const;
 
   int layer_ = 0;
-  PackedMatrix w_q_;                 // [n_heads * head_dim, hidden_dim]
-  PackedMatrix w_k_;                 // [n_kv_heads * head_dim, hidden_dim]
-  PackedMatrix w_v_;                 // [n_kv_heads * head_dim, hidden_dim]
-  PackedMatrix w_o_;                 // [hidden_dim, n_heads * head_dim]
-  std::vector<float> w_q_norm_;      // [head_dim], empty without head norms
-  std::vector<float> w_k_norm_;      // [head_dim]
+  PackedMatrix w_q_;             // [n_heads * head_dim, hidden_dim]
+  PackedMatrix w_k_;             // [n_kv_heads * head_dim, hidden_dim]
+  PackedMatrix w_v_;             // [n_kv_heads * head_dim, hidden_dim]
+  PackedMatrix w_o_;             // [hidden_dim, n_heads * head_dim]
+  std::vector<float> w_q_norm_;  // [head_dim], empty without head norms
+  std::vector<float> w_k_norm_;  // [head_dim]
 };
 
 }  // namespace shoal

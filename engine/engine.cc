@@ -20,8 +20,8 @@ constexpr int kAttendRows = 16;
 
 struct Engine::Impl {
   EngineContext context;
-  PackedMatrix token_embd;          // [vocab_size, hidden_dim]
-  PackedMatrix output;              // [vocab_size, hidden_dim], empty when tied
+  PackedMatrix token_embd;           // [vocab_size, hidden_dim]
+  PackedMatrix output;               // [vocab_size, hidden_dim], empty when tied
   std::vector<float> w_output_norm;  // [hidden_dim]
   std::vector<Layer> layers;
   Activations activations;
@@ -41,35 +41,35 @@ struct Engine::Impl {
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
 
-absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(
-    const ModelConfig& config, const WeightSource& source, const ModelSlice& slice,
-    const KernelTable& kernels, ThreadPool* pool, ExpertExecutor* experts, Exchange* exchange,
-    KvCache* kv_cache, Options options) {
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const ModelConfig& config,
+                                                       const WeightSource& source,
+                                                       const ModelSlice& slice,
+                                                       const KernelTable& kernels, ThreadPool* pool,
+                                                       ExpertExecutor* experts, Exchange* exchange,
+                                                       KvCache* kv_cache, Options options) {
   if (options.max_step_tokens < 1 || options.max_step_tokens > kMaxStepTokens) {
     return absl::InvalidArgumentError(absl::StrCat("max_step_tokens=", options.max_step_tokens,
                                                    " not in [1, ", kMaxStepTokens, "]"));
   }
   const Family* family = FindFamily(config.architecture);
   SHOAL_CHECK(family != nullptr);  // ReadModelConfig refuses others.
-  auto impl = std::make_unique<Impl>(
-      EngineContext{.config = config,
-                    .slice = slice,
-                    .kernels = kernels,
-                    .pool = pool,
-                    .experts = experts,
-                    .exchange = exchange,
-                    .kv_cache = kv_cache,
-                    .activations_f32 = options.activations_f32},
-      options.max_step_tokens);
+  auto impl = std::make_unique<Impl>(EngineContext{.config = config,
+                                                   .slice = slice,
+                                                   .kernels = kernels,
+                                                   .pool = pool,
+                                                   .experts = experts,
+                                                   .exchange = exchange,
+                                                   .kv_cache = kv_cache,
+                                                   .activations_f32 = options.activations_f32},
+                                     options.max_step_tokens);
 
   MatrixLoader loader(source, kernels, pool->n_threads());
   SHOAL_ASSIGN_OR_RETURN(
       impl->token_embd,
       loader.LoadMatrix(TensorName(*family, TensorRole::kTokenEmbd), /*thread_idx=*/0));
   if (!config.tied_embeddings) {
-    SHOAL_ASSIGN_OR_RETURN(
-        impl->output,
-        loader.LoadMatrix(TensorName(*family, TensorRole::kOutput), /*thread_idx=*/0));
+    SHOAL_ASSIGN_OR_RETURN(impl->output, loader.LoadMatrix(TensorName(*family, TensorRole::kOutput),
+                                                           /*thread_idx=*/0));
   }
   SHOAL_ASSIGN_OR_RETURN(impl->w_output_norm,
                          loader.LoadVector(TensorName(*family, TensorRole::kOutputNorm)));
@@ -94,12 +94,11 @@ void Engine::Impl::Embed(std::span<StepSequence> sequences) {
     sequence.status = absl::OkStatus();
     sequence.kv->MarkWritten(length + n);
     for (int i = 0; i < n; ++i) {
-      SHOAL_CHECK(sequence.token_ids[i] >= 0 &&
-                  sequence.token_ids[i] < context.config.vocab_size);
+      SHOAL_CHECK(sequence.token_ids[i] >= 0 && sequence.token_ids[i] < context.config.vocab_size);
       const int t = first + i;
       a.rows.push_back({sequence.kv, length + i});
-      RopeAngles(length + i, context.config.rope_theta, context.config.head_dim,
-                 a.rope_cos.row(t), a.rope_sin.row(t));
+      RopeAngles(length + i, context.config.rope_theta, context.config.head_dim, a.rope_cos.row(t),
+                 a.rope_sin.row(t));
       context.kernels.unpack_row(token_embd.view(), sequence.token_ids[i], a.hidden.row(t));
     }
     for (int begin = first; begin < first + n; begin += kAttendRows) {
@@ -146,8 +145,7 @@ void Engine::Step(std::span<StepSequence> sequences, const StepContext& step,
       }
       return;
     }
-    const RowStatuses statuses =
-        m.layers[i].Forward(m.context, step, m.observer, &m.activations);
+    const RowStatuses statuses = m.layers[i].Forward(m.context, step, m.observer, &m.activations);
     if (statuses.ok()) continue;
     int t = 0;
     bool any_left = false;

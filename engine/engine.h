@@ -20,10 +20,10 @@ namespace shoal {
 
 // One sequence's part of a step: a chunk of its prompt, or the one row of a decode.
 struct StepSequence {
-  KvSequence* kv = nullptr;            // Rows take positions kv->length() and on.
+  KvSequence* kv = nullptr;                 // Rows take positions kv->length() and on.
   std::span<const int32_t> token_ids = {};  // At least one; all in [0, vocab_size).
-  int n_logits = 1;                    // Logits of that many last rows: 0, 1 or all.
-  absl::Status status = {};            // Set by Step: OK, or why this sequence got no logits.
+  int n_logits = 1;                         // Logits of that many last rows: 0, 1 or all.
+  absl::Status status = {};                 // Set by Step: OK, or why this sequence got no logits.
 };
 
 // What an observer sees of a step; for tests and for timing. All calls come from Step's thread.

@@ -9,9 +9,8 @@ namespace shoal {
 
 ExpertInput ExpertBuffers::Encode(const KernelTable& kernels, RowFormat format,
                                   MatView<const float> x) {
-  ExpertInput input{.format = format,
-                    .n_rows = static_cast<int>(x.rows),
-                    .hidden_dim = static_cast<int>(x.cols)};
+  ExpertInput input{
+      .format = format, .n_rows = static_cast<int>(x.rows), .hidden_dim = static_cast<int>(x.cols)};
   if (format == RowFormat::kF32) {
     f32_.resize(x.rows * x.cols);
     for (int64_t t = 0; t < x.rows; ++t) {

@@ -32,8 +32,9 @@ struct ExpertInput {
 // Which rows each expert gets. Result rows come in this order: expert after expert, ascending.
 struct ExpertAssignment {
   std::vector<int32_t> expert_ids;  // Ascending, distinct.
-  std::vector<int32_t> row_begin;   // [n experts + 1]: expert e has rows[row_begin[e]..row_begin[e+1]).
-  std::vector<int32_t> rows;        // Indices into ExpertInput's rows.
+  std::vector<int32_t>
+      row_begin;              // [n experts + 1]: expert e has rows[row_begin[e]..row_begin[e+1]).
+  std::vector<int32_t> rows;  // Indices into ExpertInput's rows.
 
   int n_results() const { return static_cast<int>(rows.size()); }
 };

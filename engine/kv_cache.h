@@ -24,8 +24,8 @@ class KvSequence {
   KvSequence(const KvSequence&) = delete;
   KvSequence& operator=(const KvSequence&) = delete;
 
-  int64_t length() const { return length_; }      // Positions computed so far.
-  int64_t capacity() const;                       // Positions reserved.
+  int64_t length() const { return length_; }  // Positions computed so far.
+  int64_t capacity() const;                   // Positions reserved.
   // Says that positions below `end` may have been written, whether or not the step succeeds.
   void MarkWritten(int64_t end) { high_water_ = std::max(high_water_, end); }
   void Advance(int64_t n) { length_ += n; }

@@ -69,8 +69,7 @@ TEST(KvCacheTest, WrittenBlocksAreWipedOnRelease) {
 }
 
 TEST(KvCacheTest, MoreThanTheMachineHasIsRefusedWithTheNumbers) {
-  const auto cache =
-      KvCache::Create(SmallConfig(), kWhole, KvType::kF16, int64_t{1} << 50);
+  const auto cache = KvCache::Create(SmallConfig(), kWhole, KvType::kF16, int64_t{1} << 50);
   EXPECT_EQ(cache.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(cache.status().message()), testing::HasSubstr("--ctx-size"));
 }

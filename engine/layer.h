@@ -17,8 +17,8 @@ class Layer {
                                     MatrixLoader* loader);
 
   // Carries a->hidden through this layer.
-  RowStatuses Forward(const EngineContext& context, const StepContext& step,
-                      StepObserver* observer, Activations* a) const;
+  RowStatuses Forward(const EngineContext& context, const StepContext& step, StepObserver* observer,
+                      Activations* a) const;
 
   size_t n_bytes() const { return attention_.n_bytes() + moe_.n_bytes(); }
 

@@ -42,7 +42,7 @@ struct LocalExperts::Impl {
   std::vector<float> y;           // [n_results, hidden_dim]
   std::vector<uint16_t> y_f16;    // The same rows as they travel.
   std::vector<float> y_scale;
-  ExpertBuffers requantized;      // Float rows for experts that mix float and quantized matrices.
+  ExpertBuffers requantized;  // Float rows for experts that mix float and quantized matrices.
   std::vector<float> row_scratch;
 
   // The call between Start and Finish.
@@ -53,8 +53,7 @@ struct LocalExperts::Impl {
   Routing routing;
   uint64_t next_call_id = 1;
 
-  Impl(const ModelConfig& config_, const KernelTable& kernels_, ThreadPool* pool_,
-       Options options_)
+  Impl(const ModelConfig& config_, const KernelTable& kernels_, ThreadPool* pool_, Options options_)
       : config(config_), kernels(kernels_), pool(pool_), options(options_) {}
 
   bool TakesInt8(const PackedMatrix& w) const {
@@ -121,8 +120,7 @@ void LocalExperts::Impl::DownChunk(const ExpertWeights& expert, const ExpertAssi
 
 ExpertOutput LocalExperts::Impl::EncodeOutput(int n_results) {
   const int64_t hidden = config.hidden_dim;
-  ExpertOutput out{
-      .format = options.format, .n_rows = n_results, .hidden_dim = config.hidden_dim};
+  ExpertOutput out{.format = options.format, .n_rows = n_results, .hidden_dim = config.hidden_dim};
   if (options.format == RowFormat::kF32) {
     out.f32 = {y.data(), static_cast<size_t>(n_results * hidden)};
     return out;
@@ -131,8 +129,7 @@ ExpertOutput LocalExperts::Impl::EncodeOutput(int n_results) {
   y_scale.resize(n_results);
   pool->ParallelFor(n_results, 8, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
-      kernels.encode_f16_row(y.data() + i * hidden, hidden, y_f16.data() + i * hidden,
-                             &y_scale[i]);
+      kernels.encode_f16_row(y.data() + i * hidden, hidden, y_f16.data() + i * hidden, &y_scale[i]);
     }
   });
   out.f16 = y_f16;
@@ -156,29 +153,28 @@ absl::StatusOr<std::unique_ptr<LocalExperts>> LocalExperts::Load(
   MatrixLoader loader(source, kernels, pool->n_threads());
   std::mutex mu;
   absl::Status status;
-  pool->ParallelFor(
-      int64_t{config.n_layers} * config.n_experts, 1,
-      [&](int64_t begin, int64_t end, int thread_idx) {
-        for (int64_t i = begin; i < end; ++i) {
-          const int layer = static_cast<int>(i / config.n_experts);
-          const int expert = static_cast<int>(i % config.n_experts);
-          if (!slice.Contains(expert)) continue;
-          ExpertWeights& weights = impl->experts[layer][expert];
-          for (const auto& [role, matrix] :
-               {std::pair{TensorRole::kFfnGateExps, &weights.w_gate},
-                std::pair{TensorRole::kFfnUpExps, &weights.w_up},
-                std::pair{TensorRole::kFfnDownExps, &weights.w_down}}) {
-            absl::StatusOr<PackedMatrix> loaded =
-                loader.LoadExpert(TensorName(*family, role, layer), expert, thread_idx);
-            if (loaded.ok()) {
-              *matrix = *std::move(loaded);
-              continue;
-            }
-            std::lock_guard<std::mutex> lock(mu);
-            status.Update(loaded.status());
-          }
-        }
-      });
+  pool->ParallelFor(int64_t{config.n_layers} * config.n_experts, 1,
+                    [&](int64_t begin, int64_t end, int thread_idx) {
+                      for (int64_t i = begin; i < end; ++i) {
+                        const int layer = static_cast<int>(i / config.n_experts);
+                        const int expert = static_cast<int>(i % config.n_experts);
+                        if (!slice.Contains(expert)) continue;
+                        ExpertWeights& weights = impl->experts[layer][expert];
+                        for (const auto& [role, matrix] :
+                             {std::pair{TensorRole::kFfnGateExps, &weights.w_gate},
+                              std::pair{TensorRole::kFfnUpExps, &weights.w_up},
+                              std::pair{TensorRole::kFfnDownExps, &weights.w_down}}) {
+                          absl::StatusOr<PackedMatrix> loaded = loader.LoadExpert(
+                              TensorName(*family, role, layer), expert, thread_idx);
+                          if (loaded.ok()) {
+                            *matrix = *std::move(loaded);
+                            continue;
+                          }
+                          std::lock_guard<std::mutex> lock(mu);
+                          status.Update(loaded.status());
+                        }
+                      }
+                    });
   SHOAL_RETURN_IF_ERROR(status);
   for (const auto& layer : impl->experts) {
     for (const ExpertWeights& e : layer) {
@@ -221,10 +217,9 @@ absl::StatusOr<ExpertOutput> LocalExperts::Compute(int layer, const ExpertInput&
       body(m.experts[layer][assignment.expert_ids[e]], e, begin, std::min(begin + kFfnChunk, n));
     });
   };
-  for_chunks(m.config.ffn_dim,
-             [&](const ExpertWeights& expert, int e, int64_t begin, int64_t end) {
-               m.GateUpChunk(expert, x, x_int8, assignment, e, begin, end);
-             });
+  for_chunks(m.config.ffn_dim, [&](const ExpertWeights& expert, int e, int64_t begin, int64_t end) {
+    m.GateUpChunk(expert, x, x_int8, assignment, e, begin, end);
+  });
   for_chunks(m.config.hidden_dim,
              [&](const ExpertWeights& expert, int e, int64_t begin, int64_t end) {
                m.DownChunk(expert, assignment, e, begin, end);
@@ -238,8 +233,7 @@ ExpertCall LocalExperts::Start(int layer, MatView<const float> x, const Routing&
   Impl& m = *impl_;
   m.routing = routing;
   AssignRows(routing, m.config.n_experts, &m.assignment, &m.result_of);
-  m.output = Compute(layer, m.encode_buffers.Encode(m.kernels, m.options.format, x),
-                     m.assignment);
+  m.output = Compute(layer, m.encode_buffers.Encode(m.kernels, m.options.format, x), m.assignment);
   return ExpertCall(m.next_call_id++);
 }
 

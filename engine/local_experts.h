@@ -20,7 +20,8 @@ namespace shoal {
 class LocalExperts final : public ExpertExecutor {
  public:
   struct Options {
-    RowFormat format = RowFormat::kQuantized;  // As RowFormatOf says, or kF32 for --activations f32.
+    RowFormat format =
+        RowFormat::kQuantized;     // As RowFormatOf says, or kF32 for --activations f32.
     bool activations_f32 = false;  // The slow reference path: no activation is rounded.
   };
 

@@ -19,8 +19,8 @@ class MoeLayer {
                                        int layer, MatrixLoader* loader);
 
   // a->normed to a->block_out; rows whose experts could not be reached fail one by one.
-  RowStatuses Forward(const EngineContext& context, const StepContext& step,
-                      StepObserver* observer, Activations* a) const;
+  RowStatuses Forward(const EngineContext& context, const StepContext& step, StepObserver* observer,
+                      Activations* a) const;
 
   size_t n_bytes() const { return w_router_.n_bytes(); }
 

@@ -8,9 +8,7 @@ namespace {
 constexpr int64_t kOutputChunk = 64;  // Outputs of one task: whole groups of packed rows.
 static_assert(kOutputChunk % kPackRows == 0);
 
-int64_t Chunks(const PackedMatrix& w) {
-  return (w.rows() + kOutputChunk - 1) / kOutputChunk;
-}
+int64_t Chunks(const PackedMatrix& w) { return (w.rows() + kOutputChunk - 1) / kOutputChunk; }
 
 int64_t Blocks(int64_t cols) { return (cols + kActivationBlock - 1) / kActivationBlock; }
 
@@ -54,8 +52,8 @@ void MatMul(const KernelTable& kernels, ThreadPool* pool, const ProductInput& in
     while (chunk >= Chunks(*product->w)) chunk -= Chunks(*product++->w);
     const int64_t begin = chunk * kOutputChunk;
     const int64_t end = std::min(begin + kOutputChunk, product->w->rows());
-    kernels.matmul(product->w->view(), input.RowsFor(*product->w), begin, end,
-                   product->y.data, product->y.stride);
+    kernels.matmul(product->w->view(), input.RowsFor(*product->w), begin, end, product->y.data,
+                   product->y.stride);
   });
 }
 

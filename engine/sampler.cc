@@ -17,8 +17,8 @@ int32_t ArgMax(std::span<const float> values) {
 }  // namespace
 
 double CounterUniform(uint64_t seed, uint64_t counter) {
-  std::array<uint32_t, 4> x = {static_cast<uint32_t>(counter),
-                               static_cast<uint32_t>(counter >> 32), 0, 0};
+  std::array<uint32_t, 4> x = {static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32),
+                               0, 0};
   std::array<uint32_t, 2> key = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)};
   for (int round = 0; round < 10; ++round) {
     const uint64_t a = uint64_t{0xD2511F53} * x[0];

@@ -12,8 +12,8 @@ namespace {
 
 constexpr int kHeadDim = 128;
 
-void BenchAttend(benchmark::State& state, const KernelTable* kernels, int n_queries,
-                 int64_t n_keys, int64_t n_heads) {
+void BenchAttend(benchmark::State& state, const KernelTable* kernels, int n_queries, int64_t n_keys,
+                 int64_t n_heads) {
   const int64_t n_tiles = (n_keys + kKeyTile - 1) / kKeyTile;
   const int64_t head_elems = n_tiles * kKeyTile * kHeadDim;
   std::vector<uint16_t> cache(static_cast<size_t>(2 * n_heads * head_elems));
@@ -68,14 +68,11 @@ void RegisterAll() {
     benchmark::RegisterBenchmark((name + "decode/keys:1024").c_str(), [=](benchmark::State& s) {
       BenchAttend(s, kernels, 1, 1024, 256);
     });
-    benchmark::RegisterBenchmark((name + "decode_group_of_8/keys:1024").c_str(),
-                                 [=](benchmark::State& s) {
-                                   BenchAttend(s, kernels, 8, 1024, 256);
-                                 });
+    benchmark::RegisterBenchmark(
+        (name + "decode_group_of_8/keys:1024").c_str(),
+        [=](benchmark::State& s) { BenchAttend(s, kernels, 8, 1024, 256); });
     benchmark::RegisterBenchmark((name + "chunk_of_64/keys:512").c_str(),
-                                 [=](benchmark::State& s) {
-                                   BenchAttend(s, kernels, 64, 512, 1);
-                                 });
+                                 [=](benchmark::State& s) { BenchAttend(s, kernels, 64, 512, 1); });
   }
 }
 

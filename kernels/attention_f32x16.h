@@ -57,8 +57,7 @@ inline TilePart Exponentials(float* s, int64_t n_keys) {
   F32x16 sums = Broadcast(0.0F);
   for (int64_t k = 0; k < n_keys; k += 16) {
     const int64_t inside = n_keys - k < 16 ? n_keys - k : 16;
-    const F32x16 p =
-        KeepFirst(Exp(Sub(Load(s + k), Broadcast(max))), inside, Broadcast(0.0F));
+    const F32x16 p = KeepFirst(Exp(Sub(Load(s + k), Broadcast(max))), inside, Broadcast(0.0F));
     sums = Add(sums, p);
     Store(s + k, p);
   }

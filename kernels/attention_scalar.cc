@@ -48,8 +48,8 @@ void AttendQuery(const AttendArgs& args, int query) {
   float* tile_out = row + args.head_dim;
   float* out = args.out[query];
   const int64_t n_keys = args.n_keys[query];
-  TileResult total = AttendTile(args, args.q[query], 0, std::min<int64_t>(n_keys, kKeyTile), row,
-                                out);
+  TileResult total =
+      AttendTile(args, args.q[query], 0, std::min<int64_t>(n_keys, kKeyTile), row, out);
   for (int64_t tile = 1; tile * kKeyTile < n_keys; ++tile) {
     const int64_t visible = std::min<int64_t>(n_keys - tile * kKeyTile, kKeyTile);
     const TileResult part = AttendTile(args, args.q[query], tile, visible, row, tile_out);

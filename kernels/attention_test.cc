@@ -118,10 +118,11 @@ TEST(AttentionTest, OneKeyGivesItsValue) {
   }
 }
 
-// Goal: every variant gives the scalar bits, however queries share a call. Method: head lengths that
-// are no multiple of a register, key counts around tiles' ends, scores up to thousands apart.
+// Goal: every variant gives the scalar bits, however queries share a call. Method: head lengths
+// that are no multiple of a register, key counts around tiles' ends, scores up to thousands apart.
 TEST(AttentionTest, EveryVariantGivesTheScalarBits) {
-  const std::vector<int64_t> n_keys = {1, 2, 15, 16, 17, 63, 64, 65, 66, 67, 68, 127, 128, 129, 300};
+  const std::vector<int64_t> n_keys = {1,  2,  15, 16,  17,  63,  64, 65,
+                                       66, 67, 68, 127, 128, 129, 300};
   for (const int head_dim : {1, 8, 16, 24, 48, 64, 80, 128, 200}) {
     for (const KvType type : {KvType::kF32, KvType::kF16}) {
       for (const float magnitude : {1.0F, 300.0F}) {
@@ -130,10 +131,9 @@ TEST(AttentionTest, EveryVariantGivesTheScalarBits) {
         for (const KernelTable* kernels : AvailableKernels()) {
           for (const size_t n_per_call : {1, 3, 4, 15}) {
             const std::vector<float> got = c.Run(*kernels, n_per_call);
-            ASSERT_EQ(Hash(got), Hash(truth))
-                << IsaName(kernels->isa) << " head_dim " << head_dim << " f16 "
-                << (type == KvType::kF16) << " magnitude " << magnitude << " per call "
-                << n_per_call;
+            ASSERT_EQ(Hash(got), Hash(truth)) << IsaName(kernels->isa) << " head_dim " << head_dim
+                                              << " f16 " << (type == KvType::kF16) << " magnitude "
+                                              << magnitude << " per call " << n_per_call;
           }
         }
       }

@@ -22,8 +22,7 @@ bool HasF16C() {
 
 bool CpuSupports(Isa isa) {
   __builtin_cpu_init();
-  const bool avx2 =
-      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && HasF16C();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && HasF16C();
   switch (isa) {
     case Isa::kScalar:
       return true;

@@ -1,5 +1,4 @@
 #include "kernels/elementwise.h"
-
 #include "kernels/f32x16_avx2.h"
 // After the lanes that it is written in.
 #include "kernels/elementwise_f32x16.h"

@@ -69,9 +69,8 @@ inline void AxpyLanes(float a, const float* x, int64_t n, float* y) {
 }
 
 inline void AddLanes(const float* x, int64_t n, float* y) {
-  ForLanes(n, [&](int64_t i, auto load, auto store) {
-    store(y + i, Add(load(y + i), load(x + i)));
-  });
+  ForLanes(n,
+           [&](int64_t i, auto load, auto store) { store(y + i, Add(load(y + i), load(x + i))); });
 }
 
 inline void RopeHalfLanes(float* head, const float* cos, const float* sin, int head_dim) {

@@ -1,8 +1,7 @@
-#include "kernels/elementwise.h"
-
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/elementwise.h"
 #include "kernels/scalar_math.h"
 
 namespace shoal::scalar {

@@ -31,27 +31,28 @@ struct PackedView {
 struct RowsView {
   int64_t n_rows = 0;
   int64_t cols = 0;
-  const float* f32 = nullptr;       // Row r begins at r * f32_stride.
+  const float* f32 = nullptr;  // Row r begins at r * f32_stride.
   int64_t f32_stride = 0;
-  const int8_t* q8 = nullptr;       // Row r begins at r * q8_stride; padded to whole blocks by zeros.
+  const int8_t* q8 = nullptr;  // Row r begins at r * q8_stride; padded to whole blocks by zeros.
   int64_t q8_stride = 0;
-  const float* scales = nullptr;    // [n_rows, ceil(cols / 32)], row r begins at r * scale_stride.
+  const float* scales = nullptr;  // [n_rows, ceil(cols / 32)], row r begins at r * scale_stride.
   int64_t scale_stride = 0;
-  const int32_t* row_map = nullptr;  // If set, row i of the product is row row_map[i] of the arrays.
+  const int32_t* row_map =
+      nullptr;  // If set, row i of the product is row row_map[i] of the arrays.
 };
 
 // Query rows that share keys: any mix of positions and of the heads that share one kv head.
 struct AttendArgs {
   int head_dim;
-  float scale;                      // Of scores, 1/sqrt(head_dim).
+  float scale;  // Of scores, 1/sqrt(head_dim).
   int n_queries;
-  const float* const* q;            // [n_queries] rows of head_dim.
-  float* const* out;                // [n_queries] rows of head_dim.
-  const int64_t* n_keys;            // [n_queries] query i sees keys [0, n_keys[i]), at least one.
+  const float* const* q;  // [n_queries] rows of head_dim.
+  float* const* out;      // [n_queries] rows of head_dim.
+  const int64_t* n_keys;  // [n_queries] query i sees keys [0, n_keys[i]), at least one.
   KvType kv_type;
-  const void* const* k_tiles;       // Tile j: keys j * kKeyTile and on, [kKeyTile, head_dim] dense.
+  const void* const* k_tiles;  // Tile j: keys j * kKeyTile and on, [kKeyTile, head_dim] dense.
   const void* const* v_tiles;
-  float* scratch;                   // AttendScratchFloats(head_dim) floats.
+  float* scratch;  // AttendScratchFloats(head_dim) floats.
 };
 
 // One function per op for one instruction set. Contracts stand in each op's header; every variant

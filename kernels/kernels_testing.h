@@ -21,7 +21,9 @@ class TestRandom {
   uint32_t Bits() { return engine_(); }
   int Below(int n) { return static_cast<int>(Bits() % static_cast<uint32_t>(n)); }
   // In [-1, 1), 24 bits.
-  float Uniform() { return static_cast<float>(static_cast<int>(Bits() >> 8) - (1 << 23)) * 0x1p-23F; }
+  float Uniform() {
+    return static_cast<float>(static_cast<int>(Bits() >> 8) - (1 << 23)) * 0x1p-23F;
+  }
   // Mostly below 1 with a few large values, as activations are.
   float Activation() {
     const float u = Uniform();
@@ -98,7 +100,9 @@ inline PackedMatrix Pack(const KernelTable& kernels, DType dtype, int64_t rows, 
 struct QuantizedRows {
   QuantizedRows(const KernelTable& kernels, const std::vector<float>& x, int64_t n_rows,
                 int64_t cols)
-      : n_rows_(n_rows), cols_(cols), n_blocks_((cols + 31) / 32),
+      : n_rows_(n_rows),
+        cols_(cols),
+        n_blocks_((cols + 31) / 32),
         q8(static_cast<size_t>(n_rows * n_blocks_ * 32)),
         scales(static_cast<size_t>(n_rows * n_blocks_)) {
     for (int64_t r = 0; r < n_rows; ++r) {

@@ -13,7 +13,8 @@
 // alone, and dx the activations' scale:
 //   Q8_0, Q4_0   acc = fma(d * dx, float(S), acc)
 //   Q4_K         acc = fma((d * sc) * dx, float(S), acc), then fma(-(dmin * m) * dx, float(B), acc)
-//   Q6_K         acc = fma((d * sc0) * dx, float(S0), acc), then fma((d * sc1) * dx, float(S1), acc)
+//   Q6_K         acc = fma((d * sc0) * dx, float(S0), acc), then fma((d * sc1) * dx, float(S1),
+//   acc)
 // QuantizeRow makes no -128, but rows from elsewhere and weights may hold it: any int8 is exact.
 //
 // f32 rows with any weights: weights as f32 (quantized ones dequantized, each rounded once), 16

@@ -14,9 +14,7 @@ constexpr int kMaxTile = 4;            // Rows of activations per pass.
 constexpr int64_t kChunkBlocks = 256;  // Columns are cut here so that block sums fit the stack.
 constexpr int kLanes = 8;
 
-inline __m256i Load256(const void* p) {
-  return _mm256_loadu_si256(static_cast<const __m256i*>(p));
-}
+inline __m256i Load256(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 inline __m256 F32FromF16x8(const uint16_t* p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
@@ -142,8 +140,7 @@ struct FormatQ4K {
   }
   __m256 Scale(int64_t b, int first, int /*half*/) const {
     const GroupQ4K& group = groups[b / 8];
-    return _mm256_mul_ps(F32FromF16x8(group.d + first),
-                         F32FromU8x8(group.scale[b % 8] + first));
+    return _mm256_mul_ps(F32FromF16x8(group.d + first), F32FromU8x8(group.scale[b % 8] + first));
   }
   __m256 NegatedMin(int64_t b, int first) const {
     const GroupQ4K& group = groups[b / 8];
@@ -193,8 +190,7 @@ struct FormatQ6K {
 
 // Sum of 16 elements.
 inline int32_t SumHalf(const int8_t* q) {
-  const __m256i wide =
-      _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(q)));
+  const __m256i wide = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(q)));
   const __m256i pairs = _mm256_madd_epi16(wide, _mm256_set1_epi16(1));
   const __m128i s4 =
       _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
@@ -238,8 +234,7 @@ inline void AddBlock(const Format& format, int first, const ActivationTile& x, i
     const __m256 dx = _mm256_set1_ps(x.scales[t][b]);
     acc[t] = _mm256_fmadd_ps(_mm256_mul_ps(scale, dx), _mm256_cvtepi32_ps(sums[t][0]), acc[t]);
     if constexpr (Format::kHalves) {
-      acc[t] =
-          _mm256_fmadd_ps(_mm256_mul_ps(scale_1, dx), _mm256_cvtepi32_ps(sums[t][1]), acc[t]);
+      acc[t] = _mm256_fmadd_ps(_mm256_mul_ps(scale_1, dx), _mm256_cvtepi32_ps(sums[t][1]), acc[t]);
     }
     if constexpr (Format::kMins) {
       const __m256 sum = _mm256_castsi256_ps(_mm256_set1_epi32(x.sums[t][i]));
@@ -251,8 +246,7 @@ inline void AddBlock(const Format& format, int first, const ActivationTile& x, i
 // Lanes below n of a mask for vmaskmov.
 inline __m256i LaneMask(int64_t n) {
   const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(n < kLanes ? n : kLanes)),
-                            lane);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(n < kLanes ? n : kLanes)), lane);
 }
 
 // Products of kTile rows, whose results begin at y. A chunk after the first goes on from y.
@@ -285,8 +279,8 @@ void MultiplyTile(const PackedView& w, ActivationTile& x, int64_t row_begin, int
       }
       for (int s = 0; s < kSpans; ++s) {
         for (int t = 0; t < kTile; ++t) {
-          _mm256_maskstore_ps(y + t * y_stride + n + s * kLanes,
-                              LaneMask(row_end - n - s * kLanes), acc[s][t]);
+          _mm256_maskstore_ps(y + t * y_stride + n + s * kLanes, LaneMask(row_end - n - s * kLanes),
+                              acc[s][t]);
         }
       }
     }
@@ -344,8 +338,7 @@ inline float SumLanes(const Sixteen& v) {
 }
 
 template <DType kType, int kWeights, int kRows>
-inline void FloatStep(const std::byte* const* w, const float* const* x,
-                      Sixteen (*acc)[kRows]) {
+inline void FloatStep(const std::byte* const* w, const float* const* x, Sixteen (*acc)[kRows]) {
   Sixteen weights[kWeights];
   for (int n = 0; n < kWeights; ++n) weights[n] = LoadWeights<kType>(w[n]);
   for (int t = 0; t < kRows; ++t) {
@@ -359,8 +352,8 @@ inline void FloatStep(const std::byte* const* w, const float* const* x,
 }
 
 template <DType kType, int kWeights, int kRows>
-void FloatTile(const std::byte* w, int64_t row_bytes, const float* const* x, int64_t cols,
-               float* y, int64_t y_stride) {
+void FloatTile(const std::byte* w, int64_t row_bytes, const float* const* x, int64_t cols, float* y,
+               int64_t y_stride) {
   constexpr int kBytes = kType == DType::kF32 ? 4 : 2;
   Sixteen acc[kWeights][kRows];
   for (auto& row : acc) {

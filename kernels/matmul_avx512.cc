@@ -10,8 +10,8 @@
 namespace shoal::avx512 {
 namespace {
 
-constexpr int kMaxTile = 8;             // Rows of activations per pass.
-constexpr int64_t kChunkBlocks = 256;   // Columns are cut here so that block sums fit the stack.
+constexpr int kMaxTile = 8;            // Rows of activations per pass.
+constexpr int64_t kChunkBlocks = 256;  // Columns are cut here so that block sums fit the stack.
 
 inline __m512i Load512(const void* p) { return _mm512_loadu_si512(p); }
 inline __m512 F32FromF16x16(const uint16_t* p) {
@@ -166,8 +166,8 @@ void SumBlocks(const int8_t* q, int64_t n_blocks, int32_t* sums) {
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + 2 * b),
                           _mm256_mullo_epi32(halves, _mm256_set1_epi32(-Format::kOffset)));
     } else {
-      const __m128i whole = _mm_hadd_epi32(_mm256_castsi256_si128(halves),
-                                           _mm256_extracti128_si256(halves, 1));
+      const __m128i whole =
+          _mm_hadd_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
       const __m128i stored = Format::kMins
                                  ? _mm_castps_si128(_mm_cvtepi32_ps(whole))
                                  : _mm_mullo_epi32(whole, _mm_set1_epi32(-Format::kOffset));
@@ -243,8 +243,8 @@ void MultiplyTile(const PackedView& w, ActivationTile& x, int64_t row_begin, int
       const __mmask16 mask = static_cast<__mmask16>((1U << n_out) - 1U);
       __m512 acc[kTile];
       for (int t = 0; t < kTile; ++t) {
-        acc[t] = begin == 0 ? _mm512_setzero_ps()
-                            : _mm512_maskz_loadu_ps(mask, y + t * y_stride + n);
+        acc[t] =
+            begin == 0 ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(mask, y + t * y_stride + n);
       }
       AddBlocks<Format, kTile>(format, x, begin, end, acc);
       for (int t = 0; t < kTile; ++t) _mm512_mask_storeu_ps(y + t * y_stride + n, mask, acc[t]);
@@ -293,8 +293,8 @@ inline float SumLanes(__m512 v) {
 }
 
 template <DType kType, int kWeights, int kRows>
-void FloatTile(const std::byte* w, int64_t row_bytes, const float* const* x, int64_t cols,
-               float* y, int64_t y_stride) {
+void FloatTile(const std::byte* w, int64_t row_bytes, const float* const* x, int64_t cols, float* y,
+               int64_t y_stride) {
   __m512 acc[kWeights][kRows];
   for (auto& row : acc) {
     for (__m512& a : row) a = _mm512_setzero_ps();

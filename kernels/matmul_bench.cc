@@ -53,8 +53,8 @@ void RegisterAll() {
                               DType::kF16, DType::kBF16}) {
       for (const int64_t n_rows : {1, 4, 64}) {
         const std::string name = "Matmul/" + std::string(IsaName(kernels->isa)) + "/" +
-                                 std::string(Traits(dtype).name) + "/1024x2048/rows:" +
-                                 std::to_string(n_rows);
+                                 std::string(Traits(dtype).name) +
+                                 "/1024x2048/rows:" + std::to_string(n_rows);
         benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
           BenchMatmul(state, kernels, dtype, 1024, 2048, n_rows);
         });

@@ -82,7 +82,9 @@ void MatmulQ8(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t
 
 }  // namespace
 
-int64_t PackedBytes(DType dtype, int64_t rows, int64_t cols) { return rows * RowBytes(dtype, cols); }
+int64_t PackedBytes(DType dtype, int64_t rows, int64_t cols) {
+  return rows * RowBytes(dtype, cols);
+}
 
 void PackRows(DType dtype, int64_t /*rows*/, int64_t cols, int64_t first_row, int64_t n_rows,
               const std::byte* src, std::byte* packed) {

@@ -61,8 +61,7 @@ TEST_P(MatmulTest, MatchesDouble) {
         kernels->unpack_row(w.view(), r, weights.data());
         for (int64_t i = 0; i < 3; ++i) {
           const Exact exact = ExactDot(weights, used.data() + i * cols);
-          ASSERT_NEAR(y[static_cast<size_t>(i * rows + r)], exact.value,
-                      exact.magnitude * 0x1p-20)
+          ASSERT_NEAR(y[static_cast<size_t>(i * rows + r)], exact.value, exact.magnitude * 0x1p-20)
               << IsaName(kernels->isa) << " q8=" << q8 << " row " << r;
         }
       }
@@ -72,8 +71,7 @@ TEST_P(MatmulTest, MatchesDouble) {
 
 // Bits of y for rows [begin, end) of w, n_rows rows of x chosen by a row map that goes backwards.
 std::vector<uint32_t> ProductBits(const KernelTable& kernels, const PackedMatrix& w, RowsView x,
-                                  const std::vector<int32_t>& row_map, int64_t begin,
-                                  int64_t end) {
+                                  const std::vector<int32_t>& row_map, int64_t begin, int64_t end) {
   x.n_rows = static_cast<int64_t>(row_map.size());
   x.row_map = row_map.data();
   const int64_t stride = w.rows() + 3;
@@ -114,8 +112,8 @@ void ExpectSameBits(const KernelTable& kernels, DType dtype, const Shape& shape,
 // group and a chunk of columns; every count of activation rows that a tile may be cut into.
 TEST_P(MatmulTest, EveryVariantGivesTheScalarBits) {
   const int64_t block = std::max(Traits(GetParam()).block_elems, 1);
-  std::vector<Shape> shapes = {{1, 256, 0, 1}, {37, 768, 16, 37}, {64, 256, 0, 64},
-                               {23, 512, 0, 19}};
+  std::vector<Shape> shapes = {
+      {1, 256, 0, 1}, {37, 768, 16, 37}, {64, 256, 0, 64}, {23, 512, 0, 19}};
   shapes.push_back({17, 8192 + 512, 0, 17});
   if (block == 32) shapes.push_back({40, 32 * 7, 32, 40});
   if (block == 1) {
@@ -157,9 +155,9 @@ TEST_P(MatmulTest, ExtremeActivationsGiveTheScalarBits) {
 
 // All weights at one end of their range against all activations at one end of theirs.
 TEST_P(MatmulTest, ExtremeWeightsGiveTheScalarBits) {
-  if (!Traits(GetParam()).quantized) return ExpectSameBits(*AvailableKernels().back(), GetParam(),
-                                                           {3, 64, 0, 3},
-                                                           RandomFloats(64, 1), 1, false, 2);
+  if (!Traits(GetParam()).quantized)
+    return ExpectSameBits(*AvailableKernels().back(), GetParam(), {3, 64, 0, 3},
+                          RandomFloats(64, 1), 1, false, 2);
   const int64_t rows = 18;
   const int64_t cols = 512;
   const KernelTable& scalar = *AvailableKernels().front();

@@ -29,9 +29,9 @@ inline float FloatFromBits(int32_t bits) {
 inline void QuantizeBlock(const float* x, int8_t* q, float* scale) {
   __m256 v[4];
   for (int i = 0; i < 4; ++i) v[i] = _mm256_loadu_ps(x + 8 * i);
-  const __m256i largest = _mm256_max_epi32(
-      _mm256_max_epi32(MagnitudeBits(v[0]), MagnitudeBits(v[1])),
-      _mm256_max_epi32(MagnitudeBits(v[2]), MagnitudeBits(v[3])));
+  const __m256i largest =
+      _mm256_max_epi32(_mm256_max_epi32(MagnitudeBits(v[0]), MagnitudeBits(v[1])),
+                       _mm256_max_epi32(MagnitudeBits(v[2]), MagnitudeBits(v[3])));
   const int32_t bits = LargestLane(largest);
   const float amax = FloatFromBits(bits);
   if (bits >= kInfinityBits || amax < 0x1p-100F) {
@@ -42,8 +42,8 @@ inline void QuantizeBlock(const float* x, int8_t* q, float* scale) {
   const __m256 inv = _mm256_set1_ps(127.0F / amax);
   __m256i n[4];
   for (int i = 0; i < 4; ++i) n[i] = _mm256_cvtps_epi32(_mm256_mul_ps(v[i], inv));
-  const __m256i mixed = _mm256_packs_epi16(_mm256_packs_epi32(n[0], n[1]),
-                                           _mm256_packs_epi32(n[2], n[3]));
+  const __m256i mixed =
+      _mm256_packs_epi16(_mm256_packs_epi32(n[0], n[1]), _mm256_packs_epi32(n[2], n[3]));
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(q), _mm256_permutevar8x32_epi32(mixed, order));
   *scale = amax / 127.0F;

@@ -4,7 +4,8 @@
 
 #include "kernels/kernel_table.h"
 
-// Angles in double from plain arithmetic and fma: the same bits on every machine, whatever its libm.
+// Angles in double from plain arithmetic and fma: the same bits on every machine, whatever its
+// libm.
 namespace shoal {
 namespace {
 

@@ -5,9 +5,9 @@
 #include "kernels/kernel_table.h"
 
 // The order of quantized weights that vector kernels read: groups of 16 rows, so that each 32-bit
-// lane of a register is one row. Per block of 32 columns a group has "words": word k of a row is its
-// elements 4k to 4k + 3, and word k of all rows stands together, 64 bytes. Nothing is rounded; rows
-// that a matrix lacks in its last group are zeros. Float weights stay in file order.
+// lane of a register is one row. Per block of 32 columns a group has "words": word k of a row is
+// its elements 4k to 4k + 3, and word k of all rows stands together, 64 bytes. Nothing is rounded;
+// rows that a matrix lacks in its last group are zeros. Float weights stay in file order.
 //
 // A group is an array of one of the structs below: [ceil(cols / 64)] GroupQ4 or GroupQ8,
 // [cols / 256] GroupQ4K or GroupQ6K. All are multiples of 64 bytes, so that no word straddles cache
@@ -59,7 +59,8 @@ void PackRows(DType dtype, int64_t rows, int64_t cols, int64_t first_row, int64_
               const std::byte* src, std::byte* packed);
 void UnpackRow(const PackedView& w, int64_t row, float* out);
 
-// Matmul of quantized weights with f32 rows (the reference path, not quick); checks that it is that.
+// Matmul of quantized weights with f32 rows (the reference path, not quick); checks that it is
+// that.
 void MatmulDequantized(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end,
                        float* y, int64_t y_stride);
 

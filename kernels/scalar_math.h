@@ -73,14 +73,14 @@ inline float Exp(float x) {
   p = std::fma(p, r, 0.5F);
   p = std::fma(p, r, 1.0F);
   p = std::fma(p, r, 1.0F);
-  const int32_t n_int = static_cast<int32_t>(std::bit_cast<uint32_t>(shifted) -
-                                             std::bit_cast<uint32_t>(kRoundMagic));
+  const int32_t n_int =
+      static_cast<int32_t>(std::bit_cast<uint32_t>(shifted) - std::bit_cast<uint32_t>(kRoundMagic));
   const int32_t half = n_int >> 1;
   const auto two_to = [](int32_t e) {  // NaN brings any n_int: unsigned, so that it may wrap.
     return std::bit_cast<float>((static_cast<uint32_t>(e) + 127U) << 23);
   };
-  return p * two_to(half) * two_to(static_cast<int32_t>(static_cast<uint32_t>(n_int) -
-                                                        static_cast<uint32_t>(half)));
+  return p * two_to(half) *
+         two_to(static_cast<int32_t>(static_cast<uint32_t>(n_int) - static_cast<uint32_t>(half)));
 }
 
 inline float Silu(float x) { return x / (1.0F + Exp(-x)); }

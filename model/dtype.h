@@ -14,27 +14,27 @@ struct DTypeTraits {
   std::string_view name;  // As GGUF spells it: "Q4_0".
   int block_elems;        // Elements of one block.
   int block_bytes;
-  bool quantized;         // Products with it take int8 activations (docs/arithmetic.md).
+  bool quantized;  // Products with it take int8 activations (docs/arithmetic.md).
 };
 
 // Block layouts; all fields little-endian, f16 as raw bits.
-struct BlockQ8_0 {    // 32 values: d * q.
+struct BlockQ8_0 {  // 32 values: d * q.
   uint16_t d;
   int8_t q[32];
 };
-struct BlockQ4_0 {    // 32 values: d * (nibble - 8); byte j holds elements j (low) and j + 16.
+struct BlockQ4_0 {  // 32 values: d * (nibble - 8); byte j holds elements j (low) and j + 16.
   uint16_t d;
   uint8_t q[16];
 };
-struct BlockQ4_K {    // 256 values in 8 sub-blocks of 32: d * sc * nibble - dmin * m.
+struct BlockQ4_K {  // 256 values in 8 sub-blocks of 32: d * sc * nibble - dmin * m.
   uint16_t d;
   uint16_t dmin;
   uint8_t scales[12];  // Eight 6-bit scales and eight 6-bit minima, packed.
   uint8_t q[128];      // 64 values in 32 bytes: low nibbles are one sub-block, high ones the next.
 };
-struct BlockQ6_K {    // 256 values in 16 sub-blocks of 16: d * scale * (q - 32).
-  uint8_t ql[128];     // Lower 4 bits.
-  uint8_t qh[64];      // Upper 2 bits.
+struct BlockQ6_K {  // 256 values in 16 sub-blocks of 16: d * scale * (q - 32).
+  uint8_t ql[128];  // Lower 4 bits.
+  uint8_t qh[64];   // Upper 2 bits.
   int8_t scales[16];
   uint16_t d;
 };

@@ -22,14 +22,14 @@ struct ModelConfig {
   int head_dim = 0;
   int n_experts = 0;
   int top_k = 0;
-  int ffn_dim = 0;           // Width of one expert.
+  int ffn_dim = 0;  // Width of one expert.
   int vocab_size = 0;
   int64_t context_length = 0;
   double rope_theta = 0;
   float rms_norm_eps = 0;
   RopePairing rope_pairing = RopePairing::kHalf;
-  bool head_norm = false;      // RMS norm of each head of q and k before rope.
-  bool norm_topk_prob = false;  // The chosen experts' weights are divided by their sum.
+  bool head_norm = false;        // RMS norm of each head of q and k before rope.
+  bool norm_topk_prob = false;   // The chosen experts' weights are divided by their sum.
   bool tied_embeddings = false;  // The output head is the embedding.
 };
 

@@ -25,7 +25,7 @@ struct Vocabulary {
   std::vector<std::string> merges;  // "left right", best first.
   int32_t bos_id = -1;              // -1: none.
   int32_t eos_id = -1;
-  int32_t eot_id = -1;              // End of a turn, where it differs from eos.
+  int32_t eot_id = -1;  // End of a turn, where it differs from eos.
   int32_t unk_id = -1;
   int32_t pad_id = -1;
   bool add_bos = false;

@@ -35,13 +35,12 @@ uint32_t Checksum(std::span<const std::byte> frame) {
 // Checks magic and lengths; afterwards every offset that they imply lies inside the frame.
 absl::Status CheckPrefix(std::span<const std::byte> bytes) {
   if (bytes.size() < kFramePrefixBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("frame of ", bytes.size(),
-                                                   " bytes is shorter than its prefix of ",
-                                                   kFramePrefixBytes));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "frame of ", bytes.size(), " bytes is shorter than its prefix of ", kFramePrefixBytes));
   }
   if (bytes.size() > kMaxMessageBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("frame of ", bytes.size(),
-                                                   " bytes is over the cap of ", kMaxMessageBytes));
+    return absl::InvalidArgumentError(
+        absl::StrCat("frame of ", bytes.size(), " bytes is over the cap of ", kMaxMessageBytes));
   }
   if (GetU32(bytes.data()) != kFrameMagic) {
     return absl::InvalidArgumentError("frame does not begin with the magic SHF1");
@@ -54,9 +53,9 @@ absl::Status CheckPrefix(std::span<const std::byte> bytes) {
   }
   // Neither term can overflow: both came from 32 bits.
   if (PayloadOffset(header_bytes) + payload_bytes != bytes.size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("frame of ", bytes.size(), " bytes says header_bytes=", header_bytes,
-                     " and payload_bytes=", payload_bytes));
+    return absl::InvalidArgumentError(absl::StrCat("frame of ", bytes.size(),
+                                                   " bytes says header_bytes=", header_bytes,
+                                                   " and payload_bytes=", payload_bytes));
   }
   return absl::OkStatus();
 }

@@ -26,7 +26,8 @@ wire::FrameHeader SampleHeader() {
 
 FrameBuffer SampleFrame(size_t payload_bytes) {
   FrameWriter writer(SampleHeader(), payload_bytes);
-  for (size_t i = 0; i < payload_bytes; ++i) writer.payload()[i] = static_cast<std::byte>(i * 7 + 3);
+  for (size_t i = 0; i < payload_bytes; ++i)
+    writer.payload()[i] = static_cast<std::byte>(i * 7 + 3);
   return std::move(writer).Finish();
 }
 

@@ -123,8 +123,8 @@ class GrpcDialer final : public Dialer {
     auto link = std::make_unique<ClientLink>();
     link->id = next_id_++;
     link->address = address;
-    link->stub = std::make_unique<grpc::GenericStub>(grpc::CreateCustomChannel(
-        address, grpc::InsecureChannelCredentials(), ClientArguments()));
+    link->stub = std::make_unique<grpc::GenericStub>(
+        grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), ClientArguments()));
     link->stream = link->stub->PrepareCall(&link->context, MethodOf(kind), &queue_);
     link->stream->StartCall(&link->start);
     return *links_.emplace(link->id, std::move(link)).first->second;

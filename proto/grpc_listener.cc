@@ -261,8 +261,10 @@ bool IsLoopbackHost(const std::string& host) {
   if (host.rfind("127.", 0) != 0) return false;
   int dots = 0;
   for (const char c : host) {
-    if (c == '.') ++dots;
-    else if (c < '0' || c > '9') return false;
+    if (c == '.')
+      ++dots;
+    else if (c < '0' || c > '9')
+      return false;
   }
   return dots == 3;
 }
@@ -278,8 +280,9 @@ absl::Status CheckLoopback(const std::string& address) {
   }
   if (!IsLoopbackHost(address.substr(0, colon))) {
     return absl::InvalidArgumentError(
-        absl::StrCat(address, ": not a loopback address; links between processes are not encrypted "
-                              "yet, so use 127.0.0.1 or [::1]"));
+        absl::StrCat(address,
+                     ": not a loopback address; links between processes are not encrypted "
+                     "yet, so use 127.0.0.1 or [::1]"));
   }
   return absl::OkStatus();
 }

@@ -30,7 +30,8 @@ TEST(InProcessTransportTest, AnswersReachTheLinkThatAsked) {
   std::thread server([&] {
     while (!stop.load()) {
       listener->Poll(StreamKind::kRunExperts, Soon(), [&](LinkId from, FrameBuffer frame) {
-        EXPECT_TRUE(listener->Send(StreamKind::kRunExperts, from, Text("re:" + AsText(frame))).ok());
+        EXPECT_TRUE(
+            listener->Send(StreamKind::kRunExperts, from, Text("re:" + AsText(frame))).ok());
       });
     }
   });

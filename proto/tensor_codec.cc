@@ -61,9 +61,8 @@ using Like = std::conditional_t<std::is_const_v<Byte>, const T, T>;
 template <typename Byte>
 absl::StatusOr<RequestRows<Like<int8_t, Byte>, Like<float, Byte>>> ViewRequest(
     const wire::RunExpertsRequest& header, std::span<Byte> payload) {
-  SHOAL_ASSIGN_OR_RETURN(
-      const size_t needed,
-      RequestPayloadBytes(header.format(), header.n_rows(), header.hidden_dim()));
+  SHOAL_ASSIGN_OR_RETURN(const size_t needed, RequestPayloadBytes(header.format(), header.n_rows(),
+                                                                  header.hidden_dim()));
   SHOAL_RETURN_IF_ERROR(CheckLength(needed, payload.size()));
   const size_t n_rows = header.n_rows();
   RequestRows<Like<int8_t, Byte>, Like<float, Byte>> rows;
@@ -80,9 +79,8 @@ absl::StatusOr<RequestRows<Like<int8_t, Byte>, Like<float, Byte>>> ViewRequest(
 template <typename Byte>
 absl::StatusOr<ReplyRows<Like<uint16_t, Byte>, Like<float, Byte>>> ViewReply(
     const wire::RunExpertsReply& header, std::span<Byte> payload) {
-  SHOAL_ASSIGN_OR_RETURN(
-      const size_t needed,
-      ReplyPayloadBytes(header.format(), header.n_rows(), header.hidden_dim()));
+  SHOAL_ASSIGN_OR_RETURN(const size_t needed,
+                         ReplyPayloadBytes(header.format(), header.n_rows(), header.hidden_dim()));
   SHOAL_RETURN_IF_ERROR(CheckLength(needed, payload.size()));
   const size_t n_elems = size_t{header.n_rows()} * header.hidden_dim();
   ReplyRows<Like<uint16_t, Byte>, Like<float, Byte>> rows;

@@ -10,14 +10,14 @@
 
 namespace shoal {
 
-// How rows of numbers lie in a frame's payload: the arrays below one after the other, little-endian,
-// without gaps. n_rows and hidden_dim come from the frame's header.
+// How rows of numbers lie in a frame's payload: the arrays below one after the other,
+// little-endian, without gaps. n_rows and hidden_dim come from the frame's header.
 
 inline constexpr int kRowBlock = 32;  // Elements that share a scale on their way to experts.
 static_assert(std::endian::native == std::endian::little, "payloads are read where they lie");
 
-// Rows for experts. QUANTIZED: q8 [n_rows, hidden_dim rounded up to 32], then scales [n_rows, blocks];
-// F32: f32 [n_rows, hidden_dim].
+// Rows for experts. QUANTIZED: q8 [n_rows, hidden_dim rounded up to 32], then scales [n_rows,
+// blocks]; F32: f32 [n_rows, hidden_dim].
 template <typename Byte, typename Float>
 struct RequestRows {
   std::span<Byte> q8;

@@ -12,8 +12,8 @@
 
 namespace shoal {
 
-// How frames travel between a router and its workers. Behind this stand gRPC (grpc_transport.h) and,
-// for tests and race detectors, queues in one process (in_process_transport.h).
+// How frames travel between a router and its workers. Behind this stand gRPC (grpc_transport.h)
+// and, for tests and race detectors, queues in one process (in_process_transport.h).
 
 // What a stream is for. A router opens one of each to every worker, so that a long computation
 // never delays an answer about health.

@@ -12,9 +12,8 @@ namespace shoal {
 
 absl::StatusOr<std::shared_ptr<Generation>> Generate::Run(GenerateRequest request) const {
   SHOAL_ASSIGN_OR_RETURN(std::vector<int32_t> prompt_ids, PromptIds(request));
-  SHOAL_ASSIGN_OR_RETURN(
-      const int64_t max_tokens,
-      MaxTokens(static_cast<int64_t>(prompt_ids.size()), request.max_tokens));
+  SHOAL_ASSIGN_OR_RETURN(const int64_t max_tokens,
+                         MaxTokens(static_cast<int64_t>(prompt_ids.size()), request.max_tokens));
   auto generation = std::make_shared<Generation>(
       Generation::Params{.prompt_ids = std::move(prompt_ids),
                          .max_tokens = max_tokens,
@@ -77,10 +76,11 @@ absl::Status Generate::CheckIds(const std::vector<int32_t>& ids) const {
 absl::StatusOr<int64_t> Generate::MaxTokens(int64_t n_prompt_tokens, int64_t asked) const {
   const int64_t left = options_.context_length - n_prompt_tokens;
   if (left < 1) {
-    return FieldError("", absl::StrCat("the prompt has ", n_prompt_tokens,
-                                       " tokens and leaves no room for an answer in the context "
-                                       "of ",
-                                       options_.context_length, "; shorten it"),
+    return FieldError("",
+                      absl::StrCat("the prompt has ", n_prompt_tokens,
+                                   " tokens and leaves no room for an answer in the context "
+                                   "of ",
+                                   options_.context_length, "; shorten it"),
                       "context_length_exceeded");
   }
   if (asked <= left) return asked == 0 ? left : asked;

@@ -51,7 +51,7 @@ class Generation {
   // --- The reader's end; one reader, any thread.
 
   struct Progress {
-    std::string text;  // Whole UTF-8 characters; all since the last Take.
+    std::string text;      // Whole UTF-8 characters; all since the last Take.
     int64_t n_tokens = 0;  // Ids so far, those that gave no text included.
     bool finished = false;
     FinishReason reason = FinishReason::kStop;  // When finished and status is OK.
@@ -71,7 +71,7 @@ class Generation {
   const Params params_;
   const Tokenizer* const tokenizer_;
   const std::function<void()> wake_batcher_;
-  Detokenizer detokenizer_;   // Batcher's thread, as is stop_strings_.
+  Detokenizer detokenizer_;  // Batcher's thread, as is stop_strings_.
   StopStrings stop_strings_;
   std::atomic<bool> cancelled_{false};
   std::atomic<bool> blocked_{false};

@@ -10,8 +10,7 @@ namespace shoal {
 absl::StatusOr<std::unique_ptr<Router>> Router::Create(const Options& options,
                                                        std::unique_ptr<HttpServer> server) {
   if (options.model_name.empty()) return absl::InvalidArgumentError("the model has no name");
-  if (options.context_length < 2 ||
-      options.context_length > options.kv_cache->capacity_tokens()) {
+  if (options.context_length < 2 || options.context_length > options.kv_cache->capacity_tokens()) {
     return absl::InvalidArgumentError(
         absl::StrCat("context of ", options.context_length, " tokens is not in [2, ",
                      options.kv_cache->capacity_tokens(), "], what the KV cache holds"));

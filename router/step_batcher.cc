@@ -51,8 +51,8 @@ void StepBatcher::UpdateRunning() {
   while (static_cast<int>(running_.size()) < options_.max_sequences) {
     auto admitted = admission_->Next();
     if (!admitted.has_value()) break;
-    running_.push_back({.generation = std::move(admitted->generation),
-                        .kv = std::move(admitted->kv)});
+    running_.push_back(
+        {.generation = std::move(admitted->generation), .kv = std::move(admitted->kv)});
   }
   n_running_.store(static_cast<int>(running_.size()));
 }
@@ -97,8 +97,8 @@ void StepBatcher::AddRows(Running* running, int64_t* n_left) {
   } else {
     const std::span<const int32_t> prompt(running->generation->params().prompt_ids);
     const auto rest = prompt.subspan(running->kv->length());
-    const size_t n_rows = std::min({rest.size(), static_cast<size_t>(options_.prefill_chunk),
-                                    static_cast<size_t>(*n_left)});
+    const size_t n_rows = std::min(
+        {rest.size(), static_cast<size_t>(options_.prefill_chunk), static_cast<size_t>(*n_left)});
     sequence.token_ids = rest.first(n_rows);
     sequence.n_logits = n_rows == rest.size() ? 1 : 0;
   }
@@ -124,8 +124,8 @@ void StepBatcher::AcceptResults() {
     }
     if (step_[i].n_logits == 0) continue;
     const std::span logits(logits_.data() + logits_row * vocab_size, vocab_size);
-    running.last_id = sampler_.Sample(logits, running.generation->params().sampling,
-                                      running.kv->length());
+    running.last_id =
+        sampler_.Sample(logits, running.generation->params().sampling, running.kv->length());
     running.decodes = true;
     running.done = !running.generation->Accept(running.last_id);
   }

@@ -71,13 +71,12 @@ class StepBatcherTest : public testing::Test {
 
   // A greedy answer of n_tokens that does not stop at the end of text.
   std::shared_ptr<Generation> Make(std::vector<int32_t> prompt_ids, int64_t n_tokens) {
-    return std::make_shared<Generation>(
-        Generation::Params{.prompt_ids = std::move(prompt_ids),
-                           .max_tokens = n_tokens,
-                           .sampling = {.temperature = 0},
-                           .stop = {},
-                           .ignore_eos = true},
-        tokenizer_.get(), [this] { admission_.Wake(); });
+    return std::make_shared<Generation>(Generation::Params{.prompt_ids = std::move(prompt_ids),
+                                                           .max_tokens = n_tokens,
+                                                           .sampling = {.temperature = 0},
+                                                           .stop = {},
+                                                           .ignore_eos = true},
+                                        tokenizer_.get(), [this] { admission_.Wake(); });
   }
 
   // What Make's answer must be, from the engine alone.

@@ -1,8 +1,8 @@
 // Any bytes, as a frame that a worker receives, and as one that a router receives: nothing may
-// crash, every call gets an answer that holds, and only a sound call is computed. Chance alone never
-// meets a checksum and rarely a bound, so the first three bytes say what is put right before the
-// frame is read and which of its numbers is moved to which bound afterwards.
-// Seeds, real frames: tests/data/fuzz/frame.
+// crash, every call gets an answer that holds, and only a sound call is computed. Chance alone
+// never meets a checksum and rarely a bound, so the first three bytes say what is put right before
+// the frame is read and which of its numbers is moved to which bound afterwards. Seeds, real
+// frames: tests/data/fuzz/frame.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -28,7 +28,8 @@ constexpr uint8_t kFixPayloadLength = 2;
 void Nudge(uint8_t what, uint8_t which, wire::RunExpertsRequest& call) {
   if (what == 0) return;
   const auto n_results = static_cast<uint32_t>(call.rows_size());
-  const uint32_t bounds[] = {0, 1, call.n_rows() - 1, call.n_rows(), n_results, 10, 2, ~uint32_t{0}};
+  const uint32_t bounds[] = {0,  1, call.n_rows() - 1, call.n_rows(), n_results,
+                             10, 2, ~uint32_t{0}};
   const uint32_t bound = bounds[what % 8];
   const auto set = [&](google::protobuf::RepeatedField<uint32_t>& field) {
     if (!field.empty()) field.Set(which % field.size(), bound);

@@ -20,7 +20,7 @@ class Worker {
  public:
   struct Parts {
     std::unique_ptr<Listener> listener;
-    std::unique_ptr<ThreadPool> pool;       // What `experts` computes with.
+    std::unique_ptr<ThreadPool> pool;  // What `experts` computes with.
     std::unique_ptr<LocalExperts> experts;
     WorkerService::Options service;
   };

@@ -23,8 +23,8 @@ struct PlannedCall {
   ExpertAssignment assignment;  // Its rows are indices into `tokens`.
 };
 
-// Rows grouped by worker, then by expert, and the way back. Thread-compatible; keeps its memory from
-// one Build to the next.
+// Rows grouped by worker, then by expert, and the way back. Thread-compatible; keeps its memory
+// from one Build to the next.
 class DispatchPlan {
  public:
   // Plans one call per worker that any row needs. Calls of more than `max_results` result rows are

@@ -85,8 +85,8 @@ void CallTable::OnFrame(LinkId link, FrameBuffer buffer) {
 
 // The call that `id` may answer; otherwise null, and the reply is counted as dropped.
 WorkerCall* CallTable::FindOpen(LinkId link, const wire::CallId& id) {
-  const bool ours = id.router_incarnation() == router_incarnation_ && id.call() >= 1 &&
-                    id.call() < next_call_;
+  const bool ours =
+      id.router_incarnation() == router_incarnation_ && id.call() >= 1 && id.call() < next_call_;
   if (ours && (id.call() < first_call_of_step_ || calls_.empty())) {
     ++dropped_.late;
     return nullptr;
@@ -120,10 +120,9 @@ absl::Status CallTable::ReadOutput(WorkerCall& call, const wire::RunExpertsReply
       call.format == RowFormat::kF32 ? wire::ROW_FORMAT_F32 : wire::ROW_FORMAT_QUANTIZED;
   if (reply.format() != format || reply.n_rows() != call.n_results ||
       reply.hidden_dim() != call.hidden_dim) {
-    return absl::DataLossError(absl::StrCat("reply has ", reply.n_rows(), " rows of ",
-                                            reply.hidden_dim(), " in format ",
-                                            static_cast<int>(reply.format()), ", not ",
-                                            call.n_results, " of ", call.hidden_dim));
+    return absl::DataLossError(absl::StrCat(
+        "reply has ", reply.n_rows(), " rows of ", reply.hidden_dim(), " in format ",
+        static_cast<int>(reply.format()), ", not ", call.n_results, " of ", call.hidden_dim));
   }
   const auto rows = ReadReplyRows(reply, payload);
   if (!rows.ok()) return rows.status();

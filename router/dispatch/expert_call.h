@@ -15,8 +15,8 @@ namespace shoal {
 // One logical call to one worker, from its frame until its reply or its failure.
 struct WorkerCall {
   wire::CallId id;
-  LinkId link = 0;         // A reply counts only if it comes from there.
-  std::string worker;      // For error texts: "worker 1 (127.0.0.1:7001)".
+  LinkId link = 0;     // A reply counts only if it comes from there.
+  std::string worker;  // For error texts: "worker 1 (127.0.0.1:7001)".
   RowFormat format = RowFormat::kQuantized;
   uint32_t n_results = 0;  // Rows that the reply must have.
   uint32_t hidden_dim = 0;
@@ -35,9 +35,9 @@ struct DroppedReplies {
   uint64_t corrupt = 0;    // Not a frame, or its checksum differs.
 };
 
-// The calls of one step's layer, and who may answer them (FAILURE-MODEL I3). A reply is used only if
-// its id is outstanding, it came over the link that was asked, and checksum and shape hold; all else
-// is dropped and counted. Thread-compatible.
+// The calls of one step's layer, and who may answer them (FAILURE-MODEL I3). A reply is used only
+// if its id is outstanding, it came over the link that was asked, and checksum and shape hold; all
+// else is dropped and counted. Thread-compatible.
 class CallTable {
  public:
   explicit CallTable(uint64_t router_incarnation) : router_incarnation_(router_incarnation) {}

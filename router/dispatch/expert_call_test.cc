@@ -70,7 +70,7 @@ TEST(CallTableTest, F23_LateRepliesAreDropped) {
   const auto late = ReplyTo(table.Open(CallOn(1, 1), 5, 2, 0));
   table.FailOpen(absl::UnavailableError("deadline"));
   table.Clear();
-  table.OnFrame(1, FrameOf(late, 9.0F));  // Nothing is open.
+  table.OnFrame(1, FrameOf(late, 9.0F));                       // Nothing is open.
   const WorkerCall& call = table.Open(CallOn(1, 1), 5, 2, 0);  // All alike but its number.
   table.OnFrame(1, FrameOf(late, 9.0F));
   EXPECT_EQ(table.n_open(), 1);
@@ -169,10 +169,10 @@ TEST(CallTableTest, TypedRefusalsKeepTheirMeaning) {
     wire::FrameHeader header;
     *header.mutable_run_experts_reply() = reply;
     table.OnFrame(1, EncodeFrame(header));
-    const bool elsewhere = code >= wire::REPLY_CODE_NOT_RESIDENT &&
-                           code <= wire::REPLY_CODE_DEADLINE_PASSED;
-    EXPECT_EQ(call.status.code(), elsewhere ? absl::StatusCode::kUnavailable
-                                            : absl::StatusCode::kFailedPrecondition)
+    const bool elsewhere =
+        code >= wire::REPLY_CODE_NOT_RESIDENT && code <= wire::REPLY_CODE_DEADLINE_PASSED;
+    EXPECT_EQ(call.status.code(),
+              elsewhere ? absl::StatusCode::kUnavailable : absl::StatusCode::kFailedPrecondition)
         << code;
     EXPECT_THAT(std::string(call.status.message()), HasSubstr("because"));
   }

@@ -23,7 +23,7 @@ struct DispatchCounters {
   uint64_t failed_calls = 0;
   uint64_t bytes_out = 0;  // Whole frames, both ways.
   uint64_t bytes_in = 0;
-  absl::Duration wait;     // From a Finish's begin until its last reply.
+  absl::Duration wait;  // From a Finish's begin until its last reply.
   DroppedReplies dropped;
 };
 
@@ -47,8 +47,8 @@ struct WorkerStatus {
 
 // Experts on workers: one call per worker and layer, all sent at once; what comes back is added in
 // ascending expert id, so the result has the bits of LocalExperts. Rows of a call that failed fail
-// with Unavailable and the worker's name. Owned by the engine's thread, but for GetWorkerStatus, which
-// one other thread may call meanwhile.
+// with Unavailable and the worker's name. Owned by the engine's thread, but for GetWorkerStatus,
+// which one other thread may call meanwhile.
 class RemoteExperts final : public ExpertExecutor {
  public:
   struct Options {

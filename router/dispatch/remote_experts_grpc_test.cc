@@ -48,9 +48,9 @@ TEST(RemoteExpertsGrpcTest, I1_SameBitsAsLocalExperts) {
         const Mat<float> got = RunExperts(**remote, rows, &statuses);
         ASSERT_TRUE(statuses.ok()) << statuses.row(0);
         const Mat<float> expected = RunExperts(*local.experts, rows, &statuses);
-        EXPECT_EQ(std::memcmp(got.data(), expected.data(),
-                              n_tokens * config.hidden_dim * sizeof(float)),
-                  0)
+        EXPECT_EQ(
+            std::memcmp(got.data(), expected.data(), n_tokens * config.hidden_dim * sizeof(float)),
+            0)
             << n_workers << " workers, " << n_tokens << " rows";
       }
       const auto workers = (*remote)->GetWorkerStatus(absl::Now() + absl::Seconds(20));

@@ -21,7 +21,7 @@ namespace {
 using ::testing::HasSubstr;
 
 std::vector<float> RunExperts(ExpertExecutor& experts, int layer, const RandomRows& rows,
-                       const StepContext& step = {}) {
+                              const StepContext& step = {}) {
   Mat<float> out(rows.x.rows(), rows.x.cols());
   ExpertCall call = experts.Start(layer, rows.x.view(), rows.routing, step);
   const RowStatuses statuses = experts.Finish(std::move(call), out.view());
@@ -52,7 +52,8 @@ TEST(RemoteExpertsTest, I1_SameBitsAsLocalExperts) {
         for (const int n_tokens : {1, 2, 33}) {
           for (int layer = 0; layer < config.n_layers; ++layer) {
             const RandomRows rows(config, n_tokens, 400 + n_tokens);
-            EXPECT_TRUE(SameBits(RunExperts(**remote, layer, rows), RunExperts(*local.experts, layer, rows)))
+            EXPECT_TRUE(SameBits(RunExperts(**remote, layer, rows),
+                                 RunExperts(*local.experts, layer, rows)))
                 << n_workers << " workers, " << n_tokens << " rows, layer " << layer;
           }
         }
@@ -139,16 +140,18 @@ TEST(RemoteExpertsTest, WorkersOfAnotherModelAreRefused) {
   };
   expect_refused([](RemoteExperts::Options& o) { o.model_id = "other"; }, "serves model");
   expect_refused([](RemoteExperts::Options& o) { o.activations_f32 = true; }, "numerics class");
-  expect_refused([](RemoteExperts::Options& o) { std::swap(o.addresses[0], o.addresses[1]);
-                                                 o.n_experts = 11; },
-                 "holds");
+  expect_refused(
+      [](RemoteExperts::Options& o) {
+        std::swap(o.addresses[0], o.addresses[1]);
+        o.n_experts = 11;
+      },
+      "holds");
 }
 
 TEST(RemoteExpertsTest, AbsentWorkerIsNamed) {
   InProcessNetwork network;
-  const auto cluster =
-      TestCluster::Start(TinyExpertsConfig(),
-                         *RandomExpertWeights(TinyExpertsConfig(), DType::kQ8_0, 11), 1, network);
+  const auto cluster = TestCluster::Start(
+      TinyExpertsConfig(), *RandomExpertWeights(TinyExpertsConfig(), DType::kQ8_0, 11), 1, network);
   const auto remote = cluster->Connect(
       network, [](RemoteExperts::Options& options) { options.addresses.push_back("nowhere"); });
   EXPECT_EQ(remote.status().code(), absl::StatusCode::kUnavailable);
@@ -161,8 +164,8 @@ TEST(RemoteExpertsTest, CancelledStepEndsAtOnce) {
   InProcessNetwork network;
   const auto cluster = TestCluster::Start(config, *weights, 1, network);
   auto mute = std::make_unique<MuteDialer>(network.NewDialer());
-  const auto remote = RemoteExperts::Connect(cluster->options(), std::move(mute),
-                                             network.NewDialer());
+  const auto remote =
+      RemoteExperts::Connect(cluster->options(), std::move(mute), network.NewDialer());
   ASSERT_TRUE(remote.ok()) << remote.status();
   const RandomRows rows(config, 2, 5);
   Mat<float> out(2, config.hidden_dim);
@@ -179,14 +182,13 @@ TEST(RemoteExpertsTest, SilentWorkerFailsAtTheDeadline) {
   InProcessNetwork network;
   const auto cluster = TestCluster::Start(config, *weights, 1, network);
   auto mute = std::make_unique<MuteDialer>(network.NewDialer());
-  const auto remote = RemoteExperts::Connect(cluster->options(), std::move(mute),
-                                             network.NewDialer());
+  const auto remote =
+      RemoteExperts::Connect(cluster->options(), std::move(mute), network.NewDialer());
   ASSERT_TRUE(remote.ok()) << remote.status();
   const RandomRows rows(config, 2, 5);
   Mat<float> out(2, config.hidden_dim);
-  ExpertCall call =
-      (*remote)->Start(0, rows.x.view(), rows.routing,
-                       StepContext{.deadline = absl::Now() + absl::Milliseconds(30)});
+  ExpertCall call = (*remote)->Start(0, rows.x.view(), rows.routing,
+                                     StepContext{.deadline = absl::Now() + absl::Milliseconds(30)});
   const absl::Status status = (*remote)->Finish(std::move(call), out.view()).row(0);
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(status.message()), HasSubstr("worker 0 ("));
@@ -201,12 +203,14 @@ TEST(RemoteExpertsTest, F23_ReplayedRepliesChangeNothing) {
   InProcessNetwork network;
   const auto cluster = TestCluster::Start(config, *weights, 3, network);
   auto echo = std::make_unique<ReplayingDialer>(network.NewDialer(), /*seed=*/3);
-  const auto remote = RemoteExperts::Connect(cluster->options(), std::move(echo),
-                                             network.NewDialer());
+  const auto remote =
+      RemoteExperts::Connect(cluster->options(), std::move(echo), network.NewDialer());
   ASSERT_TRUE(remote.ok()) << remote.status();
   for (int i = 0; i < 200; ++i) {
     const RandomRows rows(config, 3, 1000 + i);
-    ASSERT_TRUE(SameBits(RunExperts(**remote, i % 2, rows), RunExperts(*local.experts, i % 2, rows))) << i;
+    ASSERT_TRUE(
+        SameBits(RunExperts(**remote, i % 2, rows), RunExperts(*local.experts, i % 2, rows)))
+        << i;
   }
   const DroppedReplies dropped = (*remote)->counters().dropped;
   EXPECT_GT(dropped.duplicate + dropped.late, 100U);

@@ -38,7 +38,8 @@ HttpReply ErrorReply(const absl::Status& status);
 // The table of paths. Knows nothing of sockets. Thread-safe.
 class Api {
  public:
-  // `is_ready` says whether new answers are taken; any thread may call it. `generate` outlives this.
+  // `is_ready` says whether new answers are taken; any thread may call it. `generate` outlives
+  // this.
   Api(const Generate* generate, ServedModel model, std::function<bool()> is_ready);
 
   // Either a whole reply, or an answer under way.

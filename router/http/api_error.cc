@@ -27,9 +27,9 @@ absl::Status FieldError(std::string_view param, std::string_view message, std::s
 }
 
 absl::Status UnknownModelError(std::string_view asked, std::string_view served) {
-  absl::Status status = absl::NotFoundError(absl::StrCat(
-      "model ", Quoted(asked), " is not served here; GET /v1/models lists what is: ",
-      Quoted(served)));
+  absl::Status status = absl::NotFoundError(
+      absl::StrCat("model ", Quoted(asked),
+                   " is not served here; GET /v1/models lists what is: ", Quoted(served)));
   status.SetPayload(kParamPayload, absl::Cord("model"));
   status.SetPayload(kCodePayload, absl::Cord("model_not_found"));
   return status;

@@ -10,7 +10,8 @@
 
 namespace shoal {
 
-// Something that one coroutine waits for and others of its thread set. Owned by the server's thread.
+// Something that one coroutine waits for and others of its thread set. Owned by the server's
+// thread.
 class AsyncEvent {
  public:
   explicit AsyncEvent(const boost::asio::any_io_executor& executor) : timer_(executor) {}
@@ -25,8 +26,7 @@ class AsyncEvent {
     if (!set_) {
       boost::system::error_code ignored;
       timer_.expires_after(timeout);
-      co_await timer_.async_wait(
-          boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
+      co_await timer_.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
     }
     co_return std::exchange(set_, false);
   }

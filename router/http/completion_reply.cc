@@ -34,13 +34,12 @@ absl::StatusOr<CompletionReply> StartCompletion(bool chat, CompletionOptions opt
   const uint64_t seed = options.seed.has_value() ? *options.seed : RandomBits(53);
   SHOAL_ASSIGN_OR_RETURN(
       auto generation,
-      generate.Run({.prompt = std::move(prompt),
-                    .max_tokens = options.max_tokens,
-                    .sampling = {.temperature = options.temperature,
-                                 .top_p = options.top_p,
-                                 .seed = seed},
-                    .stop = std::move(options.stop),
-                    .ignore_eos = options.ignore_eos}));
+      generate.Run(
+          {.prompt = std::move(prompt),
+           .max_tokens = options.max_tokens,
+           .sampling = {.temperature = options.temperature, .top_p = options.top_p, .seed = seed},
+           .stop = std::move(options.stop),
+           .ignore_eos = options.ignore_eos}));
   ReplyHead head{.chat = chat,
                  .id = ReplyId(chat),
                  .created = absl::ToUnixSeconds(absl::Now()),

@@ -21,8 +21,8 @@ struct CompletionReply {
 // What both completion endpoints do once their body has been read: checks the model's name, draws
 // a seed where none was given, and starts the answer. Errors as of Generate::Run, and NotFound for
 // another model.
-absl::StatusOr<CompletionReply> StartCompletion(
-    bool chat, CompletionOptions options,
-    decltype(GenerateRequest::prompt) prompt, const Generate& generate, const ServedModel& model);
+absl::StatusOr<CompletionReply> StartCompletion(bool chat, CompletionOptions options,
+                                                decltype(GenerateRequest::prompt) prompt,
+                                                const Generate& generate, const ServedModel& model);
 
 }  // namespace shoal

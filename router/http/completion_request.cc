@@ -72,9 +72,9 @@ absl::Status ReadSeed(const std::string& field, const Json& value, Draft* draft)
     draft->options.seed = value.get<uint64_t>();
     return absl::OkStatus();
   }
-  SHOAL_ASSIGN_OR_RETURN(
-      const int64_t seed, ReadInt(field, value, std::numeric_limits<int64_t>::min(),
-                                  std::numeric_limits<int64_t>::max()));
+  SHOAL_ASSIGN_OR_RETURN(const int64_t seed,
+                         ReadInt(field, value, std::numeric_limits<int64_t>::min(),
+                                 std::numeric_limits<int64_t>::max()));
   draft->options.seed = static_cast<uint64_t>(seed);
   return absl::OkStatus();
 }
@@ -82,8 +82,8 @@ absl::Status ReadSeed(const std::string& field, const Json& value, Draft* draft)
 absl::Status ReadStopString(const std::string& field, const Json& value, Draft* draft) {
   SHOAL_ASSIGN_OR_RETURN(std::string stop, ReadString(field, value));
   if (stop.empty() || stop.size() > kMaxStopBytes) {
-    return FieldError(field, absl::StrCat(stop.size(), " bytes long, allowed are 1 to ",
-                                          kMaxStopBytes));
+    return FieldError(field,
+                      absl::StrCat(stop.size(), " bytes long, allowed are 1 to ", kMaxStopBytes));
   }
   draft->options.stop.push_back(std::move(stop));
   return absl::OkStatus();
@@ -177,8 +177,8 @@ absl::Status ReadTemplateSwitches(const std::string& field, const Json& value, D
   SHOAL_RETURN_IF_ERROR(CheckObject(field, value));
   for (const auto& [key, option] : value.items()) {
     if (key != "enable_thinking") {
-      return FieldError(field, absl::StrCat("unknown switch ", Quoted(key),
-                                            "; supported: enable_thinking"));
+      return FieldError(
+          field, absl::StrCat("unknown switch ", Quoted(key), "; supported: enable_thinking"));
     }
     SHOAL_ASSIGN_OR_RETURN(draft->variables[key], ReadBool(field + ".enable_thinking", option));
   }
@@ -189,9 +189,8 @@ absl::StatusOr<std::vector<int32_t>> ReadIds(const std::string& field, const Jso
   std::vector<int32_t> ids;
   ids.reserve(value.size());
   for (size_t i = 0; i < value.size(); ++i) {
-    SHOAL_ASSIGN_OR_RETURN(const int64_t id,
-                           ReadInt(ElementName(field, i), value[i], 0,
-                                   std::numeric_limits<int32_t>::max()));
+    SHOAL_ASSIGN_OR_RETURN(const int64_t id, ReadInt(ElementName(field, i), value[i], 0,
+                                                     std::numeric_limits<int32_t>::max()));
     ids.push_back(static_cast<int32_t>(id));
   }
   return ids;
@@ -202,8 +201,9 @@ absl::Status ReadPrompt(const std::string& field, const Json& value, Draft* draf
   const bool nested =
       value.is_array() && !value.empty() && (value[0].is_string() || value[0].is_array());
   if (nested && value.size() > 1) {
-    return FieldError(field, absl::StrCat(value.size(),
-                                          " prompts, only one is supported; send several requests"));
+    return FieldError(
+        field,
+        absl::StrCat(value.size(), " prompts, only one is supported; send several requests"));
   }
   const Json& prompt = nested ? value[0] : value;
   if (prompt.is_string()) {
@@ -295,8 +295,7 @@ absl::StatusOr<Draft> ReadDraft(std::string_view body, std::span<const FieldRow>
 absl::StatusOr<ChatRequest> ParseChatRequest(std::string_view body) {
   SHOAL_ASSIGN_OR_RETURN(Draft draft, ReadDraft(body, kChatFields));
   if (!draft.has_messages) return FieldError("messages", "is missing");
-  return ChatRequest{std::move(draft.options),
-                     std::make_shared<Json>(std::move(draft.variables))};
+  return ChatRequest{std::move(draft.options), std::make_shared<Json>(std::move(draft.variables))};
 }
 
 absl::StatusOr<TextRequest> ParseTextRequest(std::string_view body) {

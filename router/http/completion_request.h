@@ -35,7 +35,8 @@ struct ChatRequest {
 
 struct TextRequest {
   CompletionOptions options;
-  std::variant<std::string, std::vector<int32_t>> prompt;  // Ids are not yet held against a vocabulary.
+  std::variant<std::string, std::vector<int32_t>>
+      prompt;  // Ids are not yet held against a vocabulary.
 };
 
 // Bodies of POST /v1/chat/completions and POST /v1/completions. InvalidArgument names the field,

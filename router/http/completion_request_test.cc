@@ -79,7 +79,8 @@ struct BadRequest {
 };
 
 TEST(ChatRequestTest, S08_BadRequestsAreRefusedByTheirField) {
-  const std::string deep = std::string(kMaxJsonDepth + 1, '[') + std::string(kMaxJsonDepth + 1, ']');
+  const std::string deep =
+      std::string(kMaxJsonDepth + 1, '[') + std::string(kMaxJsonDepth + 1, ']');
   const BadRequest table[] = {
       {"", "", "not JSON"},
       {"{\"model\": ", "", "error at byte"},
@@ -103,8 +104,8 @@ TEST(ChatRequestTest, S08_BadRequestsAreRefusedByTheirField) {
        "got number"},
       {R"({"model": "m", "messages": [{"role": "user", "content": [{"type": "image_url"}]}]})",
        "messages[0].content[0].type", "only text"},
-      {R"({"model": "m", "messages": [{"role": "user", "content": "a", "x": 1}]})",
-       "messages[0].x", "not supported"},
+      {R"({"model": "m", "messages": [{"role": "user", "content": "a", "x": 1}]})", "messages[0].x",
+       "not supported"},
       {Chat(R"("max_tokens": -1)"), "max_tokens", "-1 is not in [1, "},
       {Chat(R"("max_tokens": 0)"), "max_tokens", "0 is not in [1, "},
       {Chat(R"("max_tokens": 1.5)"), "max_tokens", "expected a whole number"},
@@ -123,7 +124,8 @@ TEST(ChatRequestTest, S08_BadRequestsAreRefusedByTheirField) {
       {Chat(R"("logit_bias": {"1": 2})"), "logit_bias", "not supported"},
       {Chat(R"("frequency_penalty": 0.5)"), "frequency_penalty", "only 0"},
       {Chat(R"("response_format": {"type": "json_object"})"), "response_format", "only"},
-      {Chat(R"("tools": [{"type": "function", "function": {}}])"), "tools[0].function", "no \"name"},
+      {Chat(R"("tools": [{"type": "function", "function": {}}])"), "tools[0].function",
+       "no \"name"},
       {Chat(R"("chat_template": "x")"), "chat_template", "not supported"},
       {Chat(R"("chat_template_kwargs": {"messages": []})"), "chat_template_kwargs",
        "unknown switch"},
@@ -180,8 +182,8 @@ TEST(ChatRequestTest, S08_CapsHoldExactly) {
 }
 
 TEST(ChatRequestTest, ErrorsQuoteAtMost64CharactersOfTheClient) {
-  const ApiError error = ChatError(
-      R"({"model": "m", "messages": [{"role": ")" + std::string(5000, 'r') + R"("}]})");
+  const ApiError error =
+      ChatError(R"({"model": "m", "messages": [{"role": ")" + std::string(5000, 'r') + R"("}]})");
   EXPECT_LT(error.message.size(), 250U);
 }
 

@@ -79,8 +79,8 @@ asio::awaitable<bool> Connection::ReadSome() {
   error_code error;
   const size_t n_before = in_.size();
   in_.resize(n_before + kReadBytes);
-  const size_t n = co_await stream_.async_read_some(
-      asio::buffer(in_.data() + n_before, kReadBytes), Catch(error));
+  const size_t n = co_await stream_.async_read_some(asio::buffer(in_.data() + n_before, kReadBytes),
+                                                    Catch(error));
   in_.resize(n_before + n);
   co_return !error;
 }
@@ -293,7 +293,8 @@ asio::awaitable<bool> Connection::WriteStreamHead() {
   http::response<http::empty_body> response(http::status::ok, http_version_);
   response.set(http::field::content_type, "text/event-stream");
   response.set(http::field::cache_control, "no-cache");
-  if (http_version_ < 11) keep_alive_ = false;  // The end of the stream is the end of the connection.
+  if (http_version_ < 11)
+    keep_alive_ = false;  // The end of the stream is the end of the connection.
   response.keep_alive(keep_alive_ && !context_->stopping);
   response.chunked(http_version_ >= 11);
   http::response_serializer<http::empty_body> serializer(response);

@@ -1,8 +1,7 @@
 #pragma once
 
-#include <utility>  // Before Asio, whose coroutines use std::exchange without it.
-
 #include <string>
+#include <utility>  // Before Asio, whose coroutines use std::exchange without it.
 
 #include "boost/asio/awaitable.hpp"
 #include "boost/asio/thread_pool.hpp"

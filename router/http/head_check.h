@@ -13,8 +13,8 @@ size_t HeadLength(std::string_view bytes);
 
 // Holds the head of an HTTP request, up to and with its empty line, against FAILURE-MODEL S08 and
 // S10 before any other parser sees it: a line ends in CR LF and nowhere else, no field is folded
-// over two lines, no NUL, sizes and counts within their caps, one way of saying where the body ends.
-// InvalidArgument for what is malformed, OutOfRange for what is too large.
+// over two lines, no NUL, sizes and counts within their caps, one way of saying where the body
+// ends. InvalidArgument for what is malformed, OutOfRange for what is too large.
 absl::Status CheckHead(std::string_view head);
 
 }  // namespace shoal

@@ -14,7 +14,8 @@ using ::testing::HasSubstr;
 std::string Refusal(std::string_view head) { return std::string(CheckHead(head).message()); }
 
 TEST(HeadCheckTest, AcceptsAnOrdinaryHead) {
-  EXPECT_TRUE(CheckHead("POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n").ok());
+  EXPECT_TRUE(
+      CheckHead("POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n").ok());
   EXPECT_TRUE(CheckHead("GET / HTTP/1.1\r\n\r\n").ok());
 }
 
@@ -26,9 +27,8 @@ TEST(HeadCheckTest, S10_RefusesWhatParsersReadDifferently) {
   EXPECT_THAT(Refusal("GET / HTTP/1.1\r\nA : b\r\n\r\n"), HasSubstr("holds a space"));
   EXPECT_THAT(Refusal("GET / HTTP/1.1\r\n: b\r\n\r\n"), HasSubstr("no name"));
   EXPECT_THAT(Refusal("\r\n\r\n"), HasSubstr("no request line"));
-  EXPECT_THAT(
-      Refusal("POST / HTTP/1.1\r\nContent-Length: 3\r\ntransfer-encoding: chunked\r\n\r\n"),
-      HasSubstr("more than once"));
+  EXPECT_THAT(Refusal("POST / HTTP/1.1\r\nContent-Length: 3\r\ntransfer-encoding: chunked\r\n\r\n"),
+              HasSubstr("more than once"));
   EXPECT_THAT(Refusal("POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n"),
               HasSubstr("more than once"));
 }

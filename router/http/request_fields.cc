@@ -10,8 +10,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 absl::Status WrongType(std::string_view field, const Json& value, std::string_view expected) {
-  return FieldError(field, absl::StrCat("expected ", std::string(expected), ", got ",
-                                        value.type_name()));
+  return FieldError(field,
+                    absl::StrCat("expected ", std::string(expected), ", got ", value.type_name()));
 }
 
 }  // namespace
@@ -54,8 +54,8 @@ absl::Status CheckObject(std::string_view field, const Json& value) {
 absl::Status CheckArray(std::string_view field, const Json& value, size_t max_size) {
   if (!value.is_array()) return WrongType(field, value, "an array");
   if (value.size() > max_size) {
-    return FieldError(field, absl::StrCat(value.size(), " elements, at most ", max_size,
-                                          " are allowed"));
+    return FieldError(field,
+                      absl::StrCat(value.size(), " elements, at most ", max_size, " are allowed"));
   }
   return absl::OkStatus();
 }

@@ -1,11 +1,10 @@
 #include "router/http/server.h"
 
-#include <utility>  // Before Asio, whose coroutines use std::exchange without it.
-
 #include <atomic>
 #include <map>
 #include <set>
 #include <thread>
+#include <utility>  // Before Asio, whose coroutines use std::exchange without it.
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"

@@ -26,11 +26,11 @@ absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view text);
 class HttpServer {
  public:
   struct Options {
-    std::chrono::milliseconds head_timeout{10'000};     // For a request's head.
-    std::chrono::milliseconds body_timeout{30'000};     // For its body, at most.
-    std::chrono::milliseconds body_grace{5'000};        // Then kMinBodyBytesPerSecond holds.
-    std::chrono::milliseconds idle_timeout{60'000};     // Between two requests.
-    std::chrono::milliseconds write_timeout{30'000};    // A client that does not read.
+    std::chrono::milliseconds head_timeout{10'000};       // For a request's head.
+    std::chrono::milliseconds body_timeout{30'000};       // For its body, at most.
+    std::chrono::milliseconds body_grace{5'000};          // Then kMinBodyBytesPerSecond holds.
+    std::chrono::milliseconds idle_timeout{60'000};       // Between two requests.
+    std::chrono::milliseconds write_timeout{30'000};      // A client that does not read.
     std::chrono::milliseconds keep_alive_period{15'000};  // Comments in a silent stream.
     int max_connections = kMaxConnections;
     int max_connections_per_address = kMaxConnectionsPerAddress;

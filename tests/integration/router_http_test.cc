@@ -78,8 +78,8 @@ std::string Post(std::string_view path, std::string_view body, std::string_view 
 std::string Completion(int n_tokens, bool stream) {
   return Post("/v1/completions",
               absl::StrCat(R"({"model": "tales", "prompt": "A fox", "temperature": 0, )",
-                           R"("ignore_eos": true, "max_tokens": )", n_tokens,
-                           R"(, "stream": )", stream ? "true" : "false", "}"));
+                           R"("ignore_eos": true, "max_tokens": )", n_tokens, R"(, "stream": )",
+                           stream ? "true" : "false", "}"));
 }
 
 class RouterHttpTest : public testing::Test {

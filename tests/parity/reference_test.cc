@@ -80,9 +80,9 @@ void ExpectParity(LocalModel& model, const TestTensors& expected) {
 }
 
 TEST(ReferenceTest, Qwen3MoeFromGguf) {
-  LocalModel model(absl::StrCat(kData, "models/qwen3_moe/model.gguf"),
-                   {.kv_type = KvType::kF32});
-  ExpectParity(model, ReadTestTensors(absl::StrCat(kData, "models/qwen3_moe/expected.safetensors")));
+  LocalModel model(absl::StrCat(kData, "models/qwen3_moe/model.gguf"), {.kv_type = KvType::kF32});
+  ExpectParity(model,
+               ReadTestTensors(absl::StrCat(kData, "models/qwen3_moe/expected.safetensors")));
 }
 
 // Mean over all positions of KL(reference || ours), in nats.
@@ -133,8 +133,7 @@ TEST_P(QuantizedReferenceTest, RoundedActivationsCostNoMoreThanThePeers) {
   LocalModel model(Path("model-TYPE.gguf"), {});
   const double kl = MeanKl(model, ReadTestTensors(Path("expected-TYPE.safetensors")));
   RecordProperty("mean_kl", absl::StrCat(kl));
-  std::printf("%s: mean KL %.2e, peer %.2e\n", GetParam().type, kl,
-              GetParam().llama_cpp_mean_kl);
+  std::printf("%s: mean KL %.2e, peer %.2e\n", GetParam().type, kl, GetParam().llama_cpp_mean_kl);
   EXPECT_LE(kl, 1.2 * GetParam().llama_cpp_mean_kl);
 }
 

@@ -34,8 +34,8 @@ struct ClusterShape {
 };
 
 struct Outcome {
-  std::string logits;        // The output file's bytes.
-  nlohmann::json report;     // What the command printed.
+  std::string logits;     // The output file's bytes.
+  nlohmann::json report;  // What the command printed.
 };
 
 std::string ReadFile(const std::string& path) {
@@ -55,10 +55,10 @@ class WorkerBitsTest : public testing::TestWithParam<const char*> {
     const std::string out = absl::StrCat(testing::TempDir(), "worker_bits_",
                                          testing::UnitTest::GetInstance()->random_seed(), "_",
                                          getpid(), ".safetensors");
-    const std::string command = absl::StrCat(
-        "SHOAL_ISA=", run.isa, " " SHOAL_BINARY " logits ", GetParam(), " --ids ", ids_,
-        " --workers ", run.workers, " --threads ", run.threads, " --chunk ", run.chunk,
-        " --batch ", run.batch, " --json --out ", out);
+    const std::string command =
+        absl::StrCat("SHOAL_ISA=", run.isa, " " SHOAL_BINARY " logits ", GetParam(), " --ids ",
+                     ids_, " --workers ", run.workers, " --threads ", run.threads, " --chunk ",
+                     run.chunk, " --batch ", run.batch, " --json --out ", out);
     FILE* pipe = popen(command.c_str(), "r");
     std::string printed;
     char buffer[4096];

@@ -22,8 +22,7 @@ void ThrowIfError(const absl::Status& status) {
 }  // namespace
 
 LocalModel::LocalModel(const std::string& path, Options options) {
-  const KernelTable& kernels =
-      options.kernels != nullptr ? *options.kernels : SelectedKernels();
+  const KernelTable& kernels = options.kernels != nullptr ? *options.kernels : SelectedKernels();
   file_ = ValueOrThrow(GgufReader::Open(path));
   config_ = ValueOrThrow(ReadModelConfig(*file_));
   pool_ = std::make_unique<ThreadPool>(options.n_threads);
@@ -33,9 +32,9 @@ LocalModel::LocalModel(const std::string& path, Options options) {
                          .vocab = {0, config_.vocab_size}};
   RowFormat format = RowFormat::kF32;
   if (!options.activations_f32) format = ValueOrThrow(RowFormatOf(config_, *file_));
-  experts_ = ValueOrThrow(LocalExperts::Load(
-      config_, *file_, slice.experts, kernels, pool_.get(),
-      {.format = format, .activations_f32 = options.activations_f32}));
+  experts_ = ValueOrThrow(
+      LocalExperts::Load(config_, *file_, slice.experts, kernels, pool_.get(),
+                         {.format = format, .activations_f32 = options.activations_f32}));
   kv_cache_ = ValueOrThrow(KvCache::Create(config_, slice, options.kv_type, options.kv_tokens));
   engine_ = ValueOrThrow(Engine::Create(config_, *file_, slice, kernels, pool_.get(),
                                         experts_.get(), &exchange_, kv_cache_.get(),

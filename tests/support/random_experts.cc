@@ -93,8 +93,8 @@ LoadedExperts LoadExperts(const ModelConfig& config, const WeightSource& weights
                           const ExpertSlice& slice, LocalExperts::Options options) {
   LoadedExperts loaded;
   loaded.pool = std::make_unique<ThreadPool>(1);
-  auto experts = LocalExperts::Load(config, weights, slice, SelectedKernels(), loaded.pool.get(),
-                                    options);
+  auto experts =
+      LocalExperts::Load(config, weights, slice, SelectedKernels(), loaded.pool.get(), options);
   SHOAL_CHECK(experts.ok());
   loaded.experts = *std::move(experts);
   return loaded;

@@ -19,8 +19,7 @@ namespace shoal {
 // Weights that exist in memory only.
 class MemoryWeights final : public WeightSource {
  public:
-  void Add(std::string name, DType dtype, std::vector<int64_t> shape,
-           std::vector<std::byte> bytes);
+  void Add(std::string name, DType dtype, std::vector<int64_t> shape, std::vector<std::byte> bytes);
   const TensorInfo* Find(std::string_view name) const override;
   absl::Status Read(const TensorInfo& tensor, uint64_t offset,
                     std::span<std::byte> out) const override;

@@ -30,8 +30,8 @@ std::unique_ptr<TestCluster> TestCluster::Start(const ModelConfig& config,
   cluster->options_ = RemoteExperts::OptionsFor(config, *format, SelectedKernels());
   cluster->options_.model_id = kModelId;
   for (int w = 0; w < n_workers; ++w) {
-    LoadedExperts loaded = LoadExperts(config, weights, {.part = w, .n_parts = n_workers},
-                                       {.format = *format});
+    LoadedExperts loaded =
+        LoadExperts(config, weights, {.part = w, .n_parts = n_workers}, {.format = *format});
     auto listener = listen(w);
     SHOAL_CHECK(listener.ok());
     WorkerService::Options service;

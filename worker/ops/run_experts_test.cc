@@ -22,7 +22,8 @@ class RunExpertsTest : public ::testing::Test {
  protected:
   RunExpertsTest() {
     const auto weights = RandomExpertWeights(config_, DType::kF32, 9);
-    loaded_ = LoadExperts(config_, *weights, {.part = 0, .n_parts = 2}, {.format = RowFormat::kF32});
+    loaded_ =
+        LoadExperts(config_, *weights, {.part = 0, .n_parts = 2}, {.format = RowFormat::kF32});
     op_ = std::make_unique<RunExpertsOp>(ServedModel{.model_id = "model",
                                                      .numerics_class = "numerics",
                                                      .format = RowFormat::kF32,
@@ -101,7 +102,8 @@ TEST_F(RunExpertsTest, SoundCallIsAnswered) {
 }
 
 TEST_F(RunExpertsTest, S14_CallsThatDoNotFitAreRefusedByType) {
-  ExpectRefused(wire::REPLY_CODE_WRONG_MODEL, "'other'", [](Request& r) { r.set_model_id("other"); });
+  ExpectRefused(wire::REPLY_CODE_WRONG_MODEL, "'other'",
+                [](Request& r) { r.set_model_id("other"); });
   ExpectRefused(wire::REPLY_CODE_WRONG_NUMERICS, "numerics class",
                 [](Request& r) { r.set_numerics_class(""); });
   ExpectRefused(wire::REPLY_CODE_NOT_RESIDENT, "expert 7 of layer 1",
@@ -154,7 +156,10 @@ TEST_F(RunExpertsTest, S14_RowsAreInRangeAndAscend) {
   ExpectBadShape("row 3 of expert 2", [](Request& r) { r.set_rows(1, 3); });
   ExpectBadShape("row 4294967295 of expert 6", [](Request& r) { r.set_rows(4, 0xffffffff); });
   ExpectBadShape("row 0 of expert 2", [](Request& r) { r.set_rows(1, 0); });
-  ExpectBadShape("row 2 of expert 6", [](Request& r) { r.set_rows(3, 2); r.set_rows(2, 2); });
+  ExpectBadShape("row 2 of expert 6", [](Request& r) {
+    r.set_rows(3, 2);
+    r.set_rows(2, 2);
+  });
 }
 
 TEST_F(RunExpertsTest, S14_PayloadMatchesTheShape) {
