@@ -3,6 +3,8 @@
 
 #include "kernels/matmul.h"
 #include "kernels/row_groups.h"
+// After what it is written in.
+#include "kernels/matmul_formats.h"
 
 // One register lane is one output: 16 rows of weights at once, and up to 8 rows of activations per
 // pass over them, so that unpacking is paid once. Sums of a block are exact integers; the offset
@@ -314,62 +316,36 @@ void FloatTile(const std::byte* w, int64_t row_bytes, const float* const* x, int
   }
 }
 
-template <DType kType, int kRows>
-void FloatRows(const PackedView& w, const float* const* x, int64_t row_begin, int64_t row_end,
-               float* y, int64_t y_stride) {
-  const int64_t row_bytes = w.cols * (kType == DType::kF32 ? 4 : 2);
-  int64_t n = row_begin;
-  for (; n + 4 <= row_end; n += 4) {
-    FloatTile<kType, 4, kRows>(w.data + n * row_bytes, row_bytes, x, w.cols, y + n, y_stride);
-  }
-  for (; n < row_end; ++n) {
-    FloatTile<kType, 1, kRows>(w.data + n * row_bytes, row_bytes, x, w.cols, y + n, y_stride);
-  }
-}
-
 template <DType kType>
-void MatmulFloat(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end,
-                 float* y, int64_t y_stride) {
-  for (int64_t i = 0; i < x.n_rows;) {
-    const int n_tile = x.n_rows - i >= 4 ? 4 : 1;
-    const float* rows[4];
-    for (int t = 0; t < n_tile; ++t) {
-      const int64_t r = x.row_map == nullptr ? i + t : x.row_map[i + t];
-      rows[t] = x.f32 + r * x.f32_stride;
-    }
-    float* out = y + i * y_stride;
-    if (n_tile == 4) FloatRows<kType, 4>(w, rows, row_begin, row_end, out, y_stride);
-    if (n_tile == 1) FloatRows<kType, 1>(w, rows, row_begin, row_end, out, y_stride);
-    i += n_tile;
+struct FormatOf;
+template <>
+struct FormatOf<DType::kQ8_0> : FormatQ8 {};
+template <>
+struct FormatOf<DType::kQ4_0> : FormatQ4 {};
+template <>
+struct FormatOf<DType::kQ4_K> : FormatQ4K {};
+template <>
+struct FormatOf<DType::kQ6_K> : FormatQ6K {};
+
+struct Kernels {
+  static constexpr int kFloatTile = 4;
+  template <DType kType, int kWeights, int kRows>
+  static void FloatTile(const std::byte* w, int64_t row_bytes, const float* const* x, int64_t cols,
+                        float* y, int64_t y_stride) {
+    avx512::FloatTile<kType, kWeights, kRows>(w, row_bytes, x, cols, y, y_stride);
   }
-}
+  template <DType kType>
+  static void Quantized(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end,
+                        float* y, int64_t y_stride) {
+    MatmulQuantized<FormatOf<kType>>(w, x, row_begin, row_end, y, y_stride);
+  }
+};
 
 }  // namespace
 
 void Matmul(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end, float* y,
             int64_t y_stride) {
-  const bool q8 = x.f32 == nullptr;
-  switch (w.dtype) {
-    case DType::kF32:
-      return MatmulFloat<DType::kF32>(w, x, row_begin, row_end, y, y_stride);
-    case DType::kF16:
-      return MatmulFloat<DType::kF16>(w, x, row_begin, row_end, y, y_stride);
-    case DType::kBF16:
-      return MatmulFloat<DType::kBF16>(w, x, row_begin, row_end, y, y_stride);
-    case DType::kQ8_0:
-      if (q8) return MatmulQuantized<FormatQ8>(w, x, row_begin, row_end, y, y_stride);
-      break;
-    case DType::kQ4_0:
-      if (q8) return MatmulQuantized<FormatQ4>(w, x, row_begin, row_end, y, y_stride);
-      break;
-    case DType::kQ4_K:
-      if (q8) return MatmulQuantized<FormatQ4K>(w, x, row_begin, row_end, y, y_stride);
-      break;
-    case DType::kQ6_K:
-      if (q8) return MatmulQuantized<FormatQ6K>(w, x, row_begin, row_end, y, y_stride);
-      break;
-  }
-  grouped::MatmulDequantized(w, x, row_begin, row_end, y, y_stride);
+  MatmulAnyFormat<Kernels>(w, x, row_begin, row_end, y, y_stride);
 }
 
 }  // namespace shoal::avx512
