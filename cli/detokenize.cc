@@ -4,6 +4,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
+#include "base/quoted.h"
 #include "base/status_macros.h"
 #include "cli/commands.h"
 #include "cli/text_io.h"
@@ -25,7 +26,8 @@ absl::StatusOr<std::vector<int32_t>> ParseIds(const std::string& text, int vocab
     const bool fits = json[i].is_number_integer() && json[i] >= 0 && json[i] < vocab_size;
     if (!fits) {
       return absl::InvalidArgumentError(
-          absl::StrCat("element ", i, " is not an integer in [0, vocab_size=", vocab_size, ")"));
+          absl::StrCat("element ", i, " is ", Quoted(json[i].dump()),
+                       ", not an integer in [0, vocab_size=", vocab_size, ")"));
     }
     ids.push_back(json[i].get<int32_t>());
   }

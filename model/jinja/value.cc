@@ -57,9 +57,9 @@ void Dict::Set(Value key, Value value) {
   depth = std::max({depth, value.depth() + 1, key.depth() + 1});
   weight = std::min(kMaxWeight, weight + key.weight() + value.weight());
   if (const Value* old = Find(key)) {
-    for (auto& item : items) {
-      if (&item.second == old) item.second = std::move(value);
-    }
+    const auto item = std::find_if(items.begin(), items.end(),
+                                   [old](const auto& entry) { return &entry.second == old; });
+    item->second = std::move(value);
     return;
   }
   items.emplace_back(std::move(key), std::move(value));

@@ -123,9 +123,8 @@ TEST_F(ToolsTest, ACacheThatDoesNotFitIsRefusedWithTheNumbers) {
     const Result result =
         RunShoal(command + "--ctx-size 16777216 --kv-type f32 " + Path("long.gguf"));
     EXPECT_EQ(result.exit_code, 1) << command;
-    EXPECT_THAT(result.output,
-                AllOf(HasSubstr("KV cache of 67108864 positions"), HasSubstr("98304 MiB"),
-                      HasSubstr("--ctx-size")))
+    EXPECT_THAT(result.output, AllOf(HasSubstr("KV cache of 67108864 positions"),
+                                     HasSubstr("98304 MiB"), HasSubstr("--ctx-size")))
         << command;
   }
 }

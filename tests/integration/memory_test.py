@@ -37,7 +37,10 @@ def main():
         line = up.stdout.readline()
         assert line.startswith("listening on http://"), line
         url = line.split()[-1]
-        body = {"prompt": list(range(20, 276)) * 3, "max_tokens": 16, "ignore_eos": True}
+        with urllib.request.urlopen(f"{url}/v1/models", timeout=60) as reply:
+            model = json.load(reply)["data"][0]["id"]
+        body = {"model": model, "prompt": list(range(20, 276)) * 3, "max_tokens": 16,
+                "ignore_eos": True}
         request = urllib.request.Request(f"{url}/v1/completions", json.dumps(body).encode(),
                                          {"content-type": "application/json"})
         with urllib.request.urlopen(request, timeout=600) as reply:
