@@ -9,6 +9,9 @@
 namespace shoal {
 namespace {
 
+// Below this a temperature is greedy: dividing by less may leave f32's range.
+constexpr float kGreedyBelow = 1e-5F;
+
 int32_t ArgMax(std::span<const float> values) {
   // max_element keeps the first of equals: the lower id.
   return static_cast<int32_t>(std::max_element(values.begin(), values.end()) - values.begin());
@@ -35,7 +38,7 @@ double CounterUniform(uint64_t seed, uint64_t counter) {
 int32_t Sampler::Sample(std::span<const float> logits, const SamplingParams& params,
                         int64_t position) {
   SHOAL_CHECK(!logits.empty());
-  if (params.temperature <= 0) return ArgMax(logits);
+  if (params.temperature < kGreedyBelow) return ArgMax(logits);
   const size_t n = logits.size();
   probs_.resize(n);
   for (size_t i = 0; i < n; ++i) probs_[i] = logits[i] / params.temperature;

@@ -9,7 +9,7 @@
 namespace shoal {
 
 struct SamplingParams {
-  float temperature = 1.0F;  // 0 is greedy.
+  float temperature = 1.0F;  // 0 is greedy, and so is less than 1e-5.
   float top_p = 1.0F;        // Nucleus (Holtzman et al. 2019, arXiv:1904.09751).
   uint64_t seed = 0;
 };

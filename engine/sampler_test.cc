@@ -13,6 +13,11 @@ TEST(SamplerTest, GreedyTakesTheLowerIdOfEquals) {
   EXPECT_EQ(sampler.Sample(std::vector<float>{1, 3, 3, 2}, {.temperature = 0}, 0), 1);
 }
 
+TEST(SamplerTest, ATemperatureNextToNothingIsGreedy) {
+  Sampler sampler;
+  EXPECT_EQ(sampler.Sample(std::vector<float>{-3, 90, 2}, {.temperature = 1e-40F}, 5), 1);
+}
+
 TEST(SamplerTest, SamePlaceAndSeedGiveTheSameChoice) {
   std::vector<float> logits(100);
   for (int i = 0; i < 100; ++i) logits[i] = std::sin(static_cast<float>(i));
