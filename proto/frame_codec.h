@@ -5,6 +5,7 @@
 #include <span>
 
 #include "absl/status/statusor.h"
+#include "base/limits.h"
 #include "proto/frame_buffer.h"
 #include "proto/worker.pb.h"
 
@@ -23,11 +24,14 @@ namespace shoal {
 inline constexpr uint32_t kFrameMagic = 0x31464853;
 inline constexpr size_t kFramePrefixBytes = 16;
 inline constexpr size_t kMaxFrameHeaderBytes = size_t{64} << 10;  // 4,096 row indices are 8 KiB.
+// What is left of a message beside the largest header, its prefix and its padding.
+inline constexpr size_t kMaxPayloadBytes = kMaxMessageBytes - kMaxFrameHeaderBytes - 4096;
 
 // Writes one frame: the header at once, the payload in place, the checksum last.
 class FrameWriter {
  public:
-  // The frame's size is at most kMaxMessageBytes: callers cut larger work by rows before.
+  // The header is at most kMaxFrameHeaderBytes and the payload kMaxPayloadBytes: callers cut larger
+  // work by rows before.
   FrameWriter(const wire::FrameHeader& header, size_t payload_bytes);
   std::span<std::byte> payload() { return buffer_.bytes().subspan(payload_offset_); }
   FrameBuffer Finish() &&;

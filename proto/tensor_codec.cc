@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/limits.h"
 #include "base/status_macros.h"
+#include "proto/frame_codec.h"
 
 namespace shoal {
 namespace {
@@ -33,10 +34,10 @@ absl::Status CheckShape(wire::RowFormat format, uint32_t n_rows, uint32_t hidden
 absl::StatusOr<size_t> CheckTotal(size_t n_rows, size_t row_bytes) {
   // At most kMaxCallRows * 4 * kMaxRowElems: far from overflow.
   const size_t total = n_rows * row_bytes;
-  if (total > kMaxMessageBytes) {
+  if (total > kMaxPayloadBytes) {
     return absl::InvalidArgumentError(absl::StrCat(n_rows, " rows of ", row_bytes,
-                                                   " bytes are over the message cap of ",
-                                                   kMaxMessageBytes, "; send fewer rows per call"));
+                                                   " bytes are over the payload cap of ",
+                                                   kMaxPayloadBytes, "; send fewer rows per call"));
   }
   return total;
 }

@@ -6,6 +6,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/frame_buffer.h"
+#include "proto/frame_codec.h"
 
 namespace shoal {
 namespace {
@@ -34,6 +35,15 @@ TEST(TensorCodecTest, RequestBytesFollowFromTheShape) {
   EXPECT_EQ(*RequestPayloadBytes(wire::ROW_FORMAT_F32, 3, 65), 3U * 65 * 4);
   EXPECT_EQ(*ReplyPayloadBytes(wire::ROW_FORMAT_QUANTIZED, 5, 33), 5U * (33 * 2 + 4));
   EXPECT_EQ(*ReplyPayloadBytes(wire::ROW_FORMAT_F32, 5, 33), 5U * 33 * 4);
+}
+
+// Goal: a payload that is allowed always fits a message beside the largest header.
+TEST(TensorCodecTest, PayloadsLeaveRoomForTheHeader) {
+  EXPECT_FALSE(ReplyPayloadBytes(wire::ROW_FORMAT_F32, 1024, 2048).ok());  // 8 MiB to the byte.
+  EXPECT_FALSE(ReplyPayloadBytes(wire::ROW_FORMAT_QUANTIZED, 2046, 2048).ok());
+  const auto fits = ReplyPayloadBytes(wire::ROW_FORMAT_F32, 1015, 2048);
+  ASSERT_TRUE(fits.ok()) << fits.status();
+  EXPECT_LE(FrameBytes(kMaxFrameHeaderBytes, *fits), kMaxMessageBytes);
 }
 
 TEST(TensorCodecTest, WhatIsWrittenIsRead) {

@@ -32,7 +32,7 @@ wire::RowFormat ToWire(RowFormat format) {
 int RowsPerMessage(RowFormat format, int hidden_dim) {
   const size_t row_bytes = format == RowFormat::kF32 ? size_t(hidden_dim) * sizeof(float)
                                                      : size_t(hidden_dim) * 2 + sizeof(float);
-  const size_t rows = (kMaxMessageBytes - kMaxFrameHeaderBytes - 4096) / row_bytes;
+  const size_t rows = kMaxPayloadBytes / row_bytes;
   return static_cast<int>(std::min(rows, size_t{kMaxCallRows}));
 }
 
@@ -82,9 +82,9 @@ RemoteExperts::RemoteExperts(Options options, std::unique_ptr<Dialer> calls,
                              std::unique_ptr<Dialer> health)
     : options_(std::move(options)),
       numerics_class_(NumericsClass(options_.format, options_.activations_f32)),
-      max_call_results_(options_.max_call_results > 0
-                            ? options_.max_call_results
-                            : RowsPerMessage(options_.format, options_.hidden_dim)),
+      max_call_results_(
+          std::min(options_.max_call_results > 0 ? options_.max_call_results : kMaxCallRows,
+                   RowsPerMessage(options_.format, options_.hidden_dim))),
       calls_dialer_(std::move(calls)),
       table_(DrawIncarnation()),
       scratch_(options_.hidden_dim),

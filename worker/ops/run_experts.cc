@@ -17,6 +17,16 @@ namespace {
 
 static_assert(kRowBlock == kActivationBlock, "rows travel in the blocks that kernels read");
 
+// Field by field: what else a peer put into its id would be echoed, and could outgrow a header.
+void CopyId(const wire::CallId& from, wire::CallId* to) {
+  to->set_router_incarnation(from.router_incarnation());
+  to->set_call(from.call());
+  to->set_step(from.step());
+  to->set_layer(from.layer());
+  to->set_worker(from.worker());
+  to->set_attempt(from.attempt());
+}
+
 wire::RowFormat ToWire(RowFormat format) {
   return format == RowFormat::kF32 ? wire::ROW_FORMAT_F32 : wire::ROW_FORMAT_QUANTIZED;
 }
@@ -168,7 +178,7 @@ FrameBuffer RunExpertsOp::Reply(const wire::RunExpertsRequest& request,
                                 const ExpertOutput& output) {
   wire::FrameHeader header;
   wire::RunExpertsReply& reply = *header.mutable_run_experts_reply();
-  *reply.mutable_id() = request.id();
+  CopyId(request.id(), reply.mutable_id());
   reply.set_code(wire::REPLY_CODE_OK);
   reply.set_format(request.format());
   reply.set_n_rows(static_cast<uint32_t>(output.n_rows));
@@ -188,7 +198,7 @@ FrameBuffer RunExpertsOp::Refuse(const wire::CallId* id, wire::ReplyCode code,
                                  const std::string& message) {
   wire::FrameHeader header;
   wire::RunExpertsReply& reply = *header.mutable_run_experts_reply();
-  if (id != nullptr) *reply.mutable_id() = *id;
+  if (id != nullptr) CopyId(*id, reply.mutable_id());
   reply.set_code(code);
   reply.set_message(message);
   return EncodeFrame(header);

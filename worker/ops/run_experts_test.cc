@@ -101,6 +101,19 @@ TEST_F(RunExpertsTest, SoundCallIsAnswered) {
   EXPECT_NE(rows->f32[0], rows->f32[2 * 96]);
 }
 
+// Goal: a refusal repeats the id and nothing that a peer hid in it; its header always fits.
+TEST_F(RunExpertsTest, AnIdStuffedWithUnknownFieldsIsNotEchoed) {
+  Request request = Sound();
+  // Field 100, length-delimited, 65,000 bytes.
+  ASSERT_TRUE(
+      request.mutable_id()->MergeFromString("\xA2\x06\xE8\xFB\x03" + std::string(65000, 'x')));
+  EXPECT_LT(Handle(request).frame.size(), 16384U);  // The rows of a sound answer.
+  request.set_model_id("another");
+  const RunExpertsOp::Answer refusal = Handle(request);
+  EXPECT_EQ(refusal.code, wire::REPLY_CODE_WRONG_MODEL);
+  EXPECT_LT(refusal.frame.size(), 1024U);
+}
+
 TEST_F(RunExpertsTest, S14_CallsThatDoNotFitAreRefusedByType) {
   ExpectRefused(wire::REPLY_CODE_WRONG_MODEL, "'other'",
                 [](Request& r) { r.set_model_id("other"); });
