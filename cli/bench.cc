@@ -149,8 +149,10 @@ void AddBenchCommand(CLI::App& app, int* exit_code) {
       ->check(CLI::Range(0, 1024));
   command->add_option("--workers", options->workers, "Worker processes; 0: experts run here")
       ->check(CLI::Range(0, 64));
-  command->add_option("--ctx-size", options->model.ctx_size,
-                      "Longest sequence; 0: the model's context, at most 4096");
+  command
+      ->add_option("--ctx-size", options->model.ctx_size,
+                   "Longest sequence; 0: the model's context, at most 4096")
+      ->check(CLI::Range(int64_t{0}, kMaxContext));
   command->add_option("--kv-type", options->kv_type, "What the cache stores: f16 or f32")
       ->check(CLI::IsMember({"f16", "f32"}));
   command->add_flag("--json", options->json, "Print one line of JSON and nothing else");

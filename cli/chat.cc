@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "CLI/CLI.hpp"
 #include "absl/status/statusor.h"
@@ -65,7 +66,9 @@ class LineReader {
         received_.erase(0, end + 1);
         return line;
       }
-      if (!Receive()) return std::nullopt;
+      if (Receive()) continue;
+      if (received_.empty()) return std::nullopt;
+      return std::exchange(received_, "");  // The last line of a file may lack its end.
     }
   }
 

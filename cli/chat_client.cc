@@ -2,6 +2,7 @@
 
 #include <poll.h>
 
+#include <limits>
 #include <utility>  // Before Asio, which uses std::exchange without it.
 
 #include "absl/strings/str_cat.h"
@@ -35,6 +36,8 @@ class Call {
     const auto endpoints = resolver.resolve(host, port, error);
     if (!error) asio::connect(socket_, endpoints, error);
     if (!error) http::write(socket_, request, error);
+    parser_.body_limit(
+        std::numeric_limits<uint64_t>::max());  // An answer is as long as the context allows.
     if (!error) http::read_header(socket_, buffer_, parser_, error);
     if (!error) return absl::OkStatus();
     return absl::UnavailableError(

@@ -115,8 +115,10 @@ void AddLogitsCommand(CLI::App& app, int* exit_code) {
       ->check(CLI::Range(0, 64));
   command->add_option("--threads", options->model.threads, "Threads; 0: one per core")
       ->check(CLI::Range(0, 1024));
-  command->add_option("--ctx-size", options->model.ctx_size,
-                      "Longest sequence; 0: the model's context, at most 4096");
+  command
+      ->add_option("--ctx-size", options->model.ctx_size,
+                   "Longest sequence; 0: the model's context, at most 4096")
+      ->check(CLI::Range(int64_t{0}, kMaxContext));
   command->add_option("--kv-type", options->kv_type, "What the cache stores: f16 or f32")
       ->check(CLI::IsMember({"f16", "f32"}));
   command

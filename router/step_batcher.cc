@@ -28,8 +28,8 @@ void StepBatcher::Start() {
 
 void StepBatcher::Stop() {
   if (!thread_.joinable()) return;
+  admission_->Close();  // First: nothing may be queued behind the last look at the queue.
   stop_.store(true);
-  admission_->Close();
   admission_->Wake();
   thread_.join();
 }

@@ -112,16 +112,17 @@ asio::awaitable<bool> Connection::ReadRequest(HttpRequest* request) {
     co_return false;
   }
   http::request_parser<http::string_body> parser;
+  parser.eager(true);  // One put reads all that has come, not one chunk of it.
   parser.body_limit(kMaxBodyBytes);
   parser.header_limit(static_cast<uint32_t>(kMaxHeadBytes + 4));
   error_code error;
   in_.erase(0, parser.put(asio::buffer(in_.data(), head_bytes), error));
-  http_version_ = parser.get().version();
-  keep_alive_ = parser.keep_alive();
-  if (error && error != http::error::need_more) {
+  if ((error && error != http::error::need_more) || !parser.is_header_done()) {
     co_await Refuse(ParserError(error));
     co_return false;
   }
+  http_version_ = parser.get().version();
+  keep_alive_ = parser.keep_alive();
   const bool complete = co_await ReadBody(&parser);
   if (!complete) co_return false;
   auto message = parser.release();
@@ -150,6 +151,13 @@ asio::awaitable<bool> Connection::ReadBody(Parser* parser) {
       co_return false;
     }
     if (parser->is_done()) break;
+    // What is left is a chunk's head or a trailer that has no end yet; neither counts as body.
+    if (in_.size() > kMaxHeadBytes) error = http::error::bad_chunk_extension;
+    if (n_received > 2 * kMaxBodyBytes) error = http::error::body_limit;
+    if (error && error != http::error::need_more) {
+      co_await Refuse(ParserError(error));
+      co_return false;
+    }
     // The moment at which what has come would be less than the least rate.
     const auto due = std::chrono::milliseconds(n_received * 1000 / kMinBodyBytesPerSecond);
     const auto& options = context_->options;

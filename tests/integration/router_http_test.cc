@@ -147,6 +147,7 @@ TEST_F(RouterHttpTest, S10_MalformedHeadsAreRefusedAndTheConnectionClosed) {
   EXPECT_THAT(Exchange("GET /health HTTP/1.1\r\nHost: a\r\n b\r\n\r\n"),
               StartsWith("HTTP/1.1 400 "));
   EXPECT_THAT(Exchange("nonsense\r\n\r\n"), StartsWith("HTTP/1.1 400 "));
+  EXPECT_THAT(Exchange("GET / H\r\n\r\n"), StartsWith("HTTP/1.1 400 "));
   EXPECT_THAT(Exchange("POST /v1/completions HTTP/1.1\r\nContent-Length: 2\r\n"
                        "Transfer-Encoding: chunked\r\n\r\n{}"),
               StartsWith("HTTP/1.1 400 "));
@@ -164,6 +165,29 @@ TEST_F(RouterHttpTest, S08_ABodyOverTheCapIsRefusedWhetherAnnouncedOrNot) {
       "POST /v1/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
   const std::string chunk = absl::StrCat(absl::Hex(body.size()), "\r\n", body, "\r\n0\r\n\r\n");
   EXPECT_THAT(Exchange(head + chunk), StartsWith("HTTP/1.1 413 "));
+}
+
+// Goal: a body in chunks is read whether it comes at once or byte by byte.
+TEST_F(RouterHttpTest, ABodyInChunksIsReadHoweverItComes) {
+  Start();
+  const std::string request =
+      "POST /v1/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+      "5\r\n{\"mod\r\n9\r\nel\": \"a\"}\r\n0\r\n\r\n";
+  Client at_once(router_->port());
+  at_once.Send(request);
+  EXPECT_THAT(at_once.ReadUntil("}}"), HasSubstr("prompt"));
+  Client in_bytes(router_->port());
+  for (const char& byte : request) in_bytes.Send(std::string_view(&byte, 1));
+  EXPECT_THAT(in_bytes.ReadUntil("}}"), HasSubstr("prompt"));
+}
+
+TEST_F(RouterHttpTest, S08_ChunkHeadsAndTrailersHaveAnEnd) {
+  Start();
+  const std::string head =
+      "POST /v1/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+  const std::string endless(size_t{1} << 20, 'a');
+  EXPECT_THAT(Exchange(head + "1;a=" + endless), StartsWith("HTTP/1.1 400 "));
+  EXPECT_THAT(Exchange(head + "0\r\nA: " + endless), StartsWith("HTTP/1.1 400 "));
 }
 
 TEST_F(RouterHttpTest, AClientThatAsksFirstIsToldToGoOn) {
