@@ -13,4 +13,19 @@ absl::Time MonotonicNow() {
   return start + absl::FromChrono(SteadyClock::now() - steady_start);
 }
 
+namespace {
+
+class MachineClock final : public Clock {
+ public:
+  absl::Time Now() override { return MonotonicNow(); }
+  absl::Time WallNow() override { return absl::Now(); }
+};
+
+}  // namespace
+
+Clock* SystemClock() {
+  static auto* const clock = new MachineClock;
+  return clock;
+}
+
 }  // namespace shoal

@@ -9,4 +9,15 @@ namespace shoal {
 // the wall clock (FAILURE-MODEL I12). Never shown to users and never sent to another process.
 absl::Time MonotonicNow();
 
+// Time as state machines see it; injected, so that a test owns it. Thread-safe.
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  virtual absl::Time Now() = 0;      // As MonotonicNow: for timeouts, leases, periods.
+  virtual absl::Time WallNow() = 0;  // May jump: for certificates, tokens' expiry and logs only.
+};
+
+// The machine's clocks. Lives for ever.
+Clock* SystemClock();
+
 }  // namespace shoal

@@ -25,7 +25,8 @@ class LocalExperts final : public ExpertExecutor {
     bool activations_f32 = false;  // The slow reference path: no activation is rounded.
   };
 
-  // Loads every expert of `slice` from `source`. `kernels` and `pool` outlive this.
+  // Loads every expert of `slice` from `source`; n_parts 0 loads none. `kernels` and `pool` outlive
+  // this.
   static absl::StatusOr<std::unique_ptr<LocalExperts>> Load(const ModelConfig& config,
                                                             const WeightSource& source,
                                                             const ExpertSlice& slice,

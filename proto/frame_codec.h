@@ -6,8 +6,8 @@
 
 #include "absl/status/statusor.h"
 #include "base/limits.h"
+#include "proto/frame.pb.h"
 #include "proto/frame_buffer.h"
-#include "proto/worker.pb.h"
 
 namespace shoal {
 

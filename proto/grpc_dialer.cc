@@ -42,6 +42,8 @@ struct ClientLink {
   bool started = false;
   bool writing = false;
   bool closed = false;
+  bool quiet_opening = false;  // Connect waits for it: no events about its opening.
+  bool given_up = false;       // No events at all.
   Tag start{this, Op::kStart};
   Tag read{this, Op::kRead};
   Tag write{this, Op::kWrite};
@@ -80,28 +82,39 @@ class GrpcDialer final : public Dialer {
     }
   }
 
-  absl::StatusOr<LinkId> Connect(const std::string& address, StreamKind kind,
+  LinkId Dial(const Endpoint& to, StreamKind kind) override { return Open(to.address, kind).id; }
+
+  absl::StatusOr<LinkId> Connect(const Endpoint& to, StreamKind kind,
                                  absl::Time deadline) override {
-    SHOAL_RETURN_IF_ERROR(CheckLoopback(address));
-    ClientLink& link = Open(address, kind);
+    SHOAL_RETURN_IF_ERROR(CheckLoopback(to.address));
+    ClientLink& link = Open(to.address, kind);
+    link.quiet_opening = true;
     while (!link.started && !link.closed) {
       if (!HandleNext(deadline)) {
-        link.context.TryCancel();
-        return absl::UnavailableError(absl::StrCat(address, ": no answer before the deadline"));
+        Close(link.id);
+        return absl::UnavailableError(absl::StrCat(to.address, ": no answer before the deadline"));
       }
     }
     if (link.closed) {
       return absl::UnavailableError(
-          absl::StrCat(address, ": ", FromGrpcStatus(link.finish_status).ToString()));
+          absl::StrCat(to.address, ": ", FromGrpcStatus(link.finish_status).ToString()));
     }
     return link.id;
+  }
+
+  void Close(LinkId id) override {
+    const auto found = links_.find(id);
+    if (found == links_.end()) return;
+    found->second->given_up = true;
+    found->second->context.TryCancel();
+    std::erase_if(events_, [id](const LinkEvent& event) { return event.link == id; });
   }
 
   absl::Status Send(LinkId id, FrameBuffer frame) override {
     const auto found = links_.find(id);
     if (found == links_.end()) return absl::UnavailableError("link is closed");
     ClientLink& link = *found->second;
-    if (link.closed) {
+    if (link.closed || link.given_up || !link.started) {
       return absl::UnavailableError(absl::StrCat(link.address, ": link is closed"));
     }
     link.outgoing.push_back(ToByteBuffer(std::move(frame)));
@@ -149,11 +162,12 @@ class GrpcDialer final : public Dialer {
     switch (op) {
       case Op::kStart:
         link.started = ok;
-        ok ? link.stream->Read(&link.incoming, &link.read) : Finish(link);
-        return;
+        if (!ok) return Finish(link);
+        if (!link.quiet_opening) Tell({link.id, absl::OkStatus(), {}, /*opened=*/true});
+        return link.stream->Read(&link.incoming, &link.read);
       case Op::kRead:
         if (!ok) return Finish(link);
-        events_.push_back({link.id, absl::OkStatus(), ToFrameBuffer(link.incoming)});
+        Tell({link.id, absl::OkStatus(), ToFrameBuffer(link.incoming)});
         return link.stream->Read(&link.incoming, &link.read);
       case Op::kWrite:
         link.writing = false;
@@ -164,9 +178,13 @@ class GrpcDialer final : public Dialer {
         return;
       case Op::kFinish:
         link.closed = true;
-        if (link.started) events_.push_back({link.id, CloseReason(link), {}});
+        if (link.started || !link.quiet_opening) Tell({link.id, CloseReason(link), {}});
         return;
     }
+  }
+
+  void Tell(LinkEvent event) {
+    if (!links_.at(event.link)->given_up) events_.push_back(std::move(event));
   }
 
   void Finish(ClientLink& link) { link.stream->Finish(&link.finish_status, &link.finish); }

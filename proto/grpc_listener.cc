@@ -29,7 +29,7 @@ using RawStream = grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuff
 
 constexpr size_t kMaxLinksPerKind = 64;  // Routers that one worker serves at once.
 
-// The two methods, their messages left as raw bytes. Any other name is UNIMPLEMENTED.
+// The methods, their messages left as raw bytes. Any other name is UNIMPLEMENTED.
 class FrameService final : public grpc::Service {
  public:
   FrameService() {
@@ -171,7 +171,7 @@ class KindPoller {
     }
     FrameBuffer frame = ToFrameBuffer(link.incoming);
     link.stream.Read(&link.incoming, &link.read);
-    handler(link.id, std::move(frame));
+    handler(link.id, NodeIdentity{}, std::move(frame));
     return true;
   }
 

@@ -35,7 +35,7 @@ class EchoServer {
     listener_ = *std::move(listener);
     thread_ = std::thread([this] {
       while (!stop_.load()) {
-        listener_->Poll(kind_, Soon(), [this](LinkId from, FrameBuffer frame) {
+        listener_->Poll(kind_, Soon(), [this](LinkId from, const NodeIdentity&, FrameBuffer frame) {
           (void)listener_->Send(kind_, from, std::move(frame));
         });
       }
@@ -58,7 +58,7 @@ class EchoServer {
 TEST(GrpcTransportTest, FramesOfManySizesComeBackWholeAndInOrder) {
   EchoServer server(StreamKind::kRunExperts);
   const auto dialer = NewGrpcDialer({});
-  const auto link = dialer->Connect(server.address(), StreamKind::kRunExperts, Soon());
+  const auto link = dialer->Connect({.address = server.address()}, StreamKind::kRunExperts, Soon());
   ASSERT_TRUE(link.ok()) << link.status();
   const size_t sizes[] = {1, 0, 64, 5000, size_t{1} << 20, kMaxMessageBytes, 3};
   for (size_t i = 0; i < std::size(sizes); ++i) {
@@ -80,8 +80,8 @@ TEST(GrpcTransportTest, HealthStreamsAreServedApart) {
   EchoServer server(StreamKind::kHealth);
   const auto dialer = NewGrpcDialer({});
   // Nobody polls RunExperts there; health answers all the same.
-  ASSERT_TRUE(dialer->Connect(server.address(), StreamKind::kRunExperts, Soon()).ok());
-  const auto link = dialer->Connect(server.address(), StreamKind::kHealth, Soon());
+  ASSERT_TRUE(dialer->Connect({.address = server.address()}, StreamKind::kRunExperts, Soon()).ok());
+  const auto link = dialer->Connect({.address = server.address()}, StreamKind::kHealth, Soon());
   ASSERT_TRUE(link.ok()) << link.status();
   ASSERT_TRUE(dialer->Send(*link, Filled(10, 7)).ok());
   const auto event = dialer->Next(Soon());
@@ -94,7 +94,7 @@ TEST(GrpcTransportTest, ServerThatGoesAwayClosesTheLink) {
   auto server = std::make_unique<EchoServer>(StreamKind::kRunExperts);
   const std::string address = server->address();
   const auto dialer = NewGrpcDialer({});
-  const auto link = dialer->Connect(address, StreamKind::kRunExperts, Soon());
+  const auto link = dialer->Connect({.address = address}, StreamKind::kRunExperts, Soon());
   ASSERT_TRUE(link.ok()) << link.status();
   server.reset();
   const auto event = dialer->Next(Soon());
@@ -103,7 +103,7 @@ TEST(GrpcTransportTest, ServerThatGoesAwayClosesTheLink) {
   EXPECT_EQ(event->status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(event->status.message()), HasSubstr(address));
   EXPECT_EQ(dialer->Send(*link, Filled(1, 1)).code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(dialer->Connect(address, StreamKind::kRunExperts, Soon()).status().code(),
+  EXPECT_EQ(dialer->Connect({.address = address}, StreamKind::kRunExperts, Soon()).status().code(),
             absl::StatusCode::kUnavailable);
 }
 
@@ -111,7 +111,8 @@ TEST(GrpcTransportTest, ClientThatGoesAwayLeavesTheServerServing) {
   EchoServer server(StreamKind::kRunExperts);
   for (int i = 0; i < 20; ++i) {
     const auto dialer = NewGrpcDialer({});
-    const auto link = dialer->Connect(server.address(), StreamKind::kRunExperts, Soon());
+    const auto link =
+        dialer->Connect({.address = server.address()}, StreamKind::kRunExperts, Soon());
     ASSERT_TRUE(link.ok()) << link.status();
     ASSERT_TRUE(dialer->Send(*link, Filled(100, 1)).ok());
     if (i % 2 == 0) continue;
@@ -122,7 +123,7 @@ TEST(GrpcTransportTest, ClientThatGoesAwayLeavesTheServerServing) {
 TEST(GrpcTransportTest, S14_FrameOverTheCapClosesTheLink) {
   EchoServer server(StreamKind::kRunExperts);
   const auto dialer = NewGrpcDialer({});
-  const auto link = dialer->Connect(server.address(), StreamKind::kRunExperts, Soon());
+  const auto link = dialer->Connect({.address = server.address()}, StreamKind::kRunExperts, Soon());
   ASSERT_TRUE(link.ok()) << link.status();
   ASSERT_TRUE(dialer->Send(*link, Filled(kMaxMessageBytes + 1, 1)).ok());
   const auto event = dialer->Next(Soon());
@@ -147,7 +148,10 @@ TEST(GrpcTransportTest, S01_OnlyLoopbackAddressesAreTaken) {
         "127.0.0.1:", "127.0.0.1:x", "", ":", "unix:127.0.0.1:1"}) {
     EXPECT_FALSE(CheckLoopback(address).ok()) << address;
     EXPECT_FALSE(ListenGrpc(address, {}).ok()) << address;
-    EXPECT_EQ(NewGrpcDialer({})->Connect(address, StreamKind::kHealth, Soon()).status().code(),
+    EXPECT_EQ(NewGrpcDialer({})
+                  ->Connect({.address = address}, StreamKind::kHealth, Soon())
+                  .status()
+                  .code(),
               absl::StatusCode::kInvalidArgument);
   }
 }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <deque>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +13,7 @@
 #include "base/limits.h"
 #include "base/mutex.h"
 #include "base/status_macros.h"
+#include "proto/authorization.h"
 
 namespace shoal {
 namespace {
@@ -57,17 +59,20 @@ class EventQueue {
 };
 
 using Inbox = std::shared_ptr<EventQueue>;
-using ListenerInboxes = std::array<Inbox, kNStreamKinds>;
+
+struct ListenerEnd {
+  NodeIdentity self;
+  std::array<Inbox, kNStreamKinds> inboxes;
+};
 
 }  // namespace
 
 // Who listens where, and which two queues each open link joins. Thread-safe.
 class InProcessSwitch {
  public:
-  absl::Status Register(const std::string& address, const ListenerInboxes& inboxes)
-      SHOAL_EXCLUDES(mu_) {
+  absl::Status Register(const std::string& address, const ListenerEnd& end) SHOAL_EXCLUDES(mu_) {
     MutexLock lock(&mu_);
-    if (!listeners_.emplace(address, inboxes).second) {
+    if (!listeners_.emplace(address, end).second) {
       return absl::AlreadyExistsError(absl::StrCat(address, ": somebody listens there already"));
     }
     return absl::OkStatus();
@@ -78,15 +83,34 @@ class InProcessSwitch {
     listeners_.erase(address);
   }
 
-  absl::StatusOr<LinkId> Open(const std::string& address, StreamKind kind, const Inbox& dialer)
+  // Never fails here: the dialer's queue says how it went.
+  LinkId Open(const Endpoint& to, StreamKind kind, const NodeIdentity& from, const Inbox& dialer)
       SHOAL_EXCLUDES(mu_) {
     MutexLock lock(&mu_);
-    const auto found = listeners_.find(address);
+    const LinkId link = next_link_++;
+    const auto found = listeners_.find(to.address);
     if (found == listeners_.end()) {
-      return absl::UnavailableError(absl::StrCat(address, ": nobody listens there"));
+      dialer->Push({link, absl::UnavailableError(to.address + ": nobody listens there"), {}});
+    } else if (absl::Status refused = CheckPeers(to, kind, from, found->second.self);
+               !refused.ok()) {
+      dialer->Push({link, std::move(refused), {}});
+    } else {
+      links_[link] = {from, dialer, found->second.inboxes[static_cast<size_t>(kind)]};
+      dialer->Push({link, absl::OkStatus(), {}, /*opened=*/true});
     }
-    links_[next_link_] = {dialer, found->second[static_cast<size_t>(kind)]};
-    return next_link_++;
+    return link;
+  }
+
+  // Who is at the dialling end; nobody when it has closed.
+  NodeIdentity DialerOf(LinkId link) SHOAL_EXCLUDES(mu_) {
+    MutexLock lock(&mu_);
+    const auto found = links_.find(link);
+    return found == links_.end() ? NodeIdentity{} : found->second.from;
+  }
+
+  void Close(LinkId link) SHOAL_EXCLUDES(mu_) {
+    MutexLock lock(&mu_);
+    links_.erase(link);
   }
 
   absl::Status Send(LinkId link, bool to_listener, FrameBuffer frame) SHOAL_EXCLUDES(mu_) {
@@ -123,12 +147,25 @@ class InProcessSwitch {
 
  private:
   struct Ends {
+    NodeIdentity from;
     Inbox dialer;
     Inbox listener;
   };
 
+  static absl::Status CheckPeers(const Endpoint& to, StreamKind kind, const NodeIdentity& from,
+                                 const NodeIdentity& there) {
+    if (there.role != to.role || (!to.node_id.empty() && there.node_id != to.node_id)) {
+      return absl::PermissionDeniedError(to.address + ": another node is there");
+    }
+    if (!MayOpen(kind, from.role)) {
+      return absl::PermissionDeniedError(
+          absl::StrCat(to.address, ": a ", std::string(RoleName(from.role)), " may not call that"));
+    }
+    return absl::OkStatus();
+  }
+
   Mutex mu_;
-  std::map<std::string, ListenerInboxes> listeners_ SHOAL_GUARDED_BY(mu_);
+  std::map<std::string, ListenerEnd> listeners_ SHOAL_GUARDED_BY(mu_);
   std::map<LinkId, Ends> links_ SHOAL_GUARDED_BY(mu_);
   LinkId next_link_ SHOAL_GUARDED_BY(mu_) = 1;
 };
@@ -137,37 +174,71 @@ namespace {
 
 class InProcessDialer final : public Dialer {
  public:
-  explicit InProcessDialer(InProcessSwitch* network) : network_(network) {}
+  InProcessDialer(InProcessSwitch* network, NodeIdentity self)
+      : network_(network), self_(std::move(self)) {}
   ~InProcessDialer() override { network_->CloseAll(inbox_); }
 
-  absl::StatusOr<LinkId> Connect(const std::string& address, StreamKind kind,
+  LinkId Dial(const Endpoint& to, StreamKind kind) override {
+    return network_->Open(to, kind, self_, inbox_);
+  }
+  absl::StatusOr<LinkId> Connect(const Endpoint& to, StreamKind kind,
                                  absl::Time /*deadline*/) override {
-    return network_->Open(address, kind, inbox_);
+    const LinkId link = Dial(to, kind);
+    while (true) {  // How it went is in the inbox already.
+      std::optional<LinkEvent> event = inbox_->Pop(MonotonicNow());
+      if (!event.has_value()) return absl::UnavailableError(to.address + ": closed");
+      if (event->link != link) {
+        earlier_.push_back(*std::move(event));
+      } else if (event->status.ok()) {
+        return link;
+      } else {
+        return event->status;
+      }
+    }
   }
   absl::Status Send(LinkId link, FrameBuffer frame) override {
     return network_->Send(link, /*to_listener=*/true, std::move(frame));
   }
-  std::optional<LinkEvent> Next(absl::Time deadline) override { return inbox_->Pop(deadline); }
+  void Close(LinkId link) override {
+    network_->Close(link);
+    closed_.insert(link);
+  }
+  std::optional<LinkEvent> Next(absl::Time deadline) override {
+    while (true) {
+      std::optional<LinkEvent> event;
+      if (!earlier_.empty()) {
+        event.emplace(std::move(earlier_.front()));
+        earlier_.pop_front();
+      } else {
+        event = inbox_->Pop(deadline);
+      }
+      if (!event.has_value() || !closed_.contains(event->link)) return event;
+    }
+  }
 
  private:
   InProcessSwitch* const network_;
+  const NodeIdentity self_;
   const Inbox inbox_ = std::make_shared<EventQueue>();
+  std::deque<LinkEvent> earlier_;  // Taken from the inbox while Connect waited.
+  std::set<LinkId> closed_;
 };
 
 class InProcessListener final : public Listener {
  public:
-  InProcessListener(InProcessSwitch* network, std::string address, ListenerInboxes inboxes)
-      : network_(network), address_(std::move(address)), inboxes_(std::move(inboxes)) {}
+  InProcessListener(InProcessSwitch* network, std::string address, ListenerEnd end)
+      : network_(network), address_(std::move(address)), end_(std::move(end)) {}
   ~InProcessListener() override {
     network_->Unregister(address_);
-    for (const Inbox& inbox : inboxes_) network_->CloseAll(inbox);
+    for (const Inbox& inbox : end_.inboxes) network_->CloseAll(inbox);
   }
 
   const std::string& address() const override { return address_; }
   bool Poll(StreamKind kind, absl::Time deadline, FrameHandler handler) override {
     std::optional<LinkEvent> event = inbox(kind).Pop(deadline);
-    if (event.has_value()) handler(event->link, std::move(event->frame));
-    return event.has_value();
+    if (!event.has_value()) return false;
+    handler(event->link, network_->DialerOf(event->link), std::move(event->frame));
+    return true;
   }
   absl::Status Send(StreamKind /*kind*/, LinkId link, FrameBuffer frame) override {
     return network_->Send(link, /*to_listener=*/false, std::move(frame));
@@ -175,11 +246,11 @@ class InProcessListener final : public Listener {
   void Wake(StreamKind kind) override { inbox(kind).Wake(); }
 
  private:
-  EventQueue& inbox(StreamKind kind) { return *inboxes_[static_cast<size_t>(kind)]; }
+  EventQueue& inbox(StreamKind kind) { return *end_.inboxes[static_cast<size_t>(kind)]; }
 
   InProcessSwitch* const network_;
   const std::string address_;
-  const ListenerInboxes inboxes_;
+  const ListenerEnd end_;
 };
 
 }  // namespace
@@ -187,15 +258,19 @@ class InProcessListener final : public Listener {
 InProcessNetwork::InProcessNetwork() : switch_(std::make_unique<InProcessSwitch>()) {}
 InProcessNetwork::~InProcessNetwork() = default;
 
-absl::StatusOr<std::unique_ptr<Listener>> InProcessNetwork::Listen(const std::string& address) {
-  ListenerInboxes inboxes;
-  for (Inbox& inbox : inboxes) inbox = std::make_shared<EventQueue>();
-  SHOAL_RETURN_IF_ERROR(switch_->Register(address, inboxes));
-  return std::make_unique<InProcessListener>(switch_.get(), address, std::move(inboxes));
+const NodeIdentity InProcessNetwork::kTestWorker{NodeRole::kWorker, "0000000000000001"};
+const NodeIdentity InProcessNetwork::kTestRouter{NodeRole::kRouter, "0000000000000002"};
+
+absl::StatusOr<std::unique_ptr<Listener>> InProcessNetwork::Listen(const std::string& address,
+                                                                   NodeIdentity self) {
+  ListenerEnd end{.self = std::move(self), .inboxes = {}};
+  for (Inbox& inbox : end.inboxes) inbox = std::make_shared<EventQueue>();
+  SHOAL_RETURN_IF_ERROR(switch_->Register(address, end));
+  return std::make_unique<InProcessListener>(switch_.get(), address, std::move(end));
 }
 
-std::unique_ptr<Dialer> InProcessNetwork::NewDialer() {
-  return std::make_unique<InProcessDialer>(switch_.get());
+std::unique_ptr<Dialer> InProcessNetwork::NewDialer(NodeIdentity self) {
+  return std::make_unique<InProcessDialer>(switch_.get(), std::move(self));
 }
 
 }  // namespace shoal

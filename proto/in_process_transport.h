@@ -15,9 +15,13 @@ class InProcessNetwork {
   InProcessNetwork();
   ~InProcessNetwork();  // Every listener and dialer is gone before.
 
-  // AlreadyExists when the address is taken.
-  absl::StatusOr<std::unique_ptr<Listener>> Listen(const std::string& address);
-  std::unique_ptr<Dialer> NewDialer();
+  // AlreadyExists when the address is taken. Dialers meet `self` there, or nobody.
+  absl::StatusOr<std::unique_ptr<Listener>> Listen(const std::string& address,
+                                                   NodeIdentity self = kTestWorker);
+  std::unique_ptr<Dialer> NewDialer(NodeIdentity self = kTestRouter);
+
+  static const NodeIdentity kTestWorker;
+  static const NodeIdentity kTestRouter;
 
  private:
   std::unique_ptr<InProcessSwitch> switch_;

@@ -29,15 +29,17 @@ TEST(InProcessTransportTest, AnswersReachTheLinkThatAsked) {
   std::atomic<bool> stop{false};
   std::thread server([&] {
     while (!stop.load()) {
-      listener->Poll(StreamKind::kRunExperts, Soon(), [&](LinkId from, FrameBuffer frame) {
-        EXPECT_TRUE(
-            listener->Send(StreamKind::kRunExperts, from, Text("re:" + AsText(frame))).ok());
-      });
+      listener->Poll(
+          StreamKind::kRunExperts, Soon(),
+          [&](LinkId from, const NodeIdentity&, FrameBuffer frame) {
+            EXPECT_TRUE(
+                listener->Send(StreamKind::kRunExperts, from, Text("re:" + AsText(frame))).ok());
+          });
     }
   });
   auto dialer = network.NewDialer();
-  const LinkId first = *dialer->Connect("a", StreamKind::kRunExperts, Soon());
-  const LinkId second = *dialer->Connect("a", StreamKind::kRunExperts, Soon());
+  const LinkId first = *dialer->Connect({.address = "a"}, StreamKind::kRunExperts, Soon());
+  const LinkId second = *dialer->Connect({.address = "a"}, StreamKind::kRunExperts, Soon());
   for (const LinkId link : {second, first, second}) {
     ASSERT_TRUE(dialer->Send(link, Text("x")).ok());
     const auto event = dialer->Next(Soon());
@@ -52,8 +54,9 @@ TEST(InProcessTransportTest, AnswersReachTheLinkThatAsked) {
 
 TEST(InProcessTransportTest, AbsentListenerIsUnavailable) {
   InProcessNetwork network;
-  EXPECT_EQ(network.NewDialer()->Connect("b", StreamKind::kHealth, Soon()).status().code(),
-            absl::StatusCode::kUnavailable);
+  EXPECT_EQ(
+      network.NewDialer()->Connect({.address = "b"}, StreamKind::kHealth, Soon()).status().code(),
+      absl::StatusCode::kUnavailable);
 }
 
 TEST(InProcessTransportTest, TakenAddressIsRefused) {
@@ -66,7 +69,7 @@ TEST(InProcessTransportTest, ClosedListenerIsReportedOnce) {
   InProcessNetwork network;
   auto listener = *network.Listen("a");
   auto dialer = network.NewDialer();
-  const LinkId link = *dialer->Connect("a", StreamKind::kRunExperts, Soon());
+  const LinkId link = *dialer->Connect({.address = "a"}, StreamKind::kRunExperts, Soon());
   listener.reset();
   const auto event = dialer->Next(Soon());
   ASSERT_TRUE(event.has_value());
@@ -86,7 +89,7 @@ TEST(InProcessTransportTest, S14_FrameOverTheCapIsRefused) {
   InProcessNetwork network;
   auto listener = *network.Listen("a");
   auto dialer = network.NewDialer();
-  const LinkId link = *dialer->Connect("a", StreamKind::kRunExperts, Soon());
+  const LinkId link = *dialer->Connect({.address = "a"}, StreamKind::kRunExperts, Soon());
   EXPECT_EQ(dialer->Send(link, FrameBuffer(kMaxMessageBytes + 1)).code(),
             absl::StatusCode::kResourceExhausted);
 }

@@ -4,11 +4,13 @@
 
 namespace shoal {
 
-// The methods of the node protocol. Both are bidirectional streams of frames (proto/frame_codec.h):
-// RunExperts carries RunExpertsRequest and RunExpertsReply, Health StatusRequest and StatusReply.
+// The streams of the node protocol as gRPC names them. All are bidirectional and carry frames
+// (proto/frame_codec.h); proto/authorization.h says which messages, and from whom.
 inline constexpr const char* kMethods[kNStreamKinds] = {
     "/shoal.Worker/RunExperts",
     "/shoal.Worker/Health",
+    "/shoal.Coordinator/Control",
+    "/shoal.Node/FetchShard",
 };
 constexpr const char* MethodOf(StreamKind kind) { return kMethods[static_cast<int>(kind)]; }
 

@@ -39,7 +39,7 @@ Worker::~Worker() {
 
 void Worker::ComputeLoop() {
   constexpr StreamKind kKind = StreamKind::kRunExperts;
-  const auto take_in = [this](LinkId from, FrameBuffer frame) {
+  const auto take_in = [this](LinkId from, const NodeIdentity& /*peer*/, FrameBuffer frame) {
     service_.OnRunExperts(std::move(frame), ReplyTo(kKind, from));
   };
   bool computed = false;
@@ -55,7 +55,7 @@ void Worker::ComputeLoop() {
 
 void Worker::HealthLoop() {
   constexpr StreamKind kKind = StreamKind::kHealth;
-  const auto answer = [this](LinkId from, FrameBuffer frame) {
+  const auto answer = [this](LinkId from, const NodeIdentity& /*peer*/, FrameBuffer frame) {
     service_.OnHealth(frame, ReplyTo(kKind, from));
   };
   while (!stop_.load()) {

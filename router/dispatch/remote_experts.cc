@@ -110,11 +110,13 @@ absl::Status RemoteExperts::ConnectAll() {
   }
   const absl::Time deadline = MonotonicNow() + options_.connect_timeout;
   for (const std::string& address : options_.addresses) {
-    SHOAL_ASSIGN_OR_RETURN(const LinkId link,
-                           calls_dialer_->Connect(address, StreamKind::kRunExperts, deadline));
+    SHOAL_ASSIGN_OR_RETURN(
+        const LinkId link,
+        calls_dialer_->Connect({.address = address}, StreamKind::kRunExperts, deadline));
     links_.push_back({link, absl::OkStatus()});
-    SHOAL_ASSIGN_OR_RETURN(const LinkId health,
-                           health_dialer_->Connect(address, StreamKind::kHealth, deadline));
+    SHOAL_ASSIGN_OR_RETURN(
+        const LinkId health,
+        health_dialer_->Connect({.address = address}, StreamKind::kHealth, deadline));
     health_links_.push_back(health);
   }
   return absl::OkStatus();

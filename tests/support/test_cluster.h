@@ -43,9 +43,11 @@ class TestCluster {
 class MuteDialer final : public Dialer {
  public:
   explicit MuteDialer(std::unique_ptr<Dialer> inner) : inner_(std::move(inner)) {}
-  absl::StatusOr<LinkId> Connect(const std::string& address, StreamKind kind,
+  LinkId Dial(const Endpoint& to, StreamKind kind) override { return inner_->Dial(to, kind); }
+  void Close(LinkId link) override { inner_->Close(link); }
+  absl::StatusOr<LinkId> Connect(const Endpoint& to, StreamKind kind,
                                  absl::Time deadline) override {
-    return inner_->Connect(address, kind, deadline);
+    return inner_->Connect(to, kind, deadline);
   }
   absl::Status Send(LinkId, FrameBuffer) override { return absl::OkStatus(); }
   std::optional<LinkEvent> Next(absl::Time deadline) override { return inner_->Next(deadline); }
@@ -59,9 +61,11 @@ class ReplayingDialer final : public Dialer {
  public:
   ReplayingDialer(std::unique_ptr<Dialer> inner, uint64_t seed)
       : inner_(std::move(inner)), rng_(seed) {}
-  absl::StatusOr<LinkId> Connect(const std::string& address, StreamKind kind,
+  LinkId Dial(const Endpoint& to, StreamKind kind) override { return inner_->Dial(to, kind); }
+  void Close(LinkId link) override { inner_->Close(link); }
+  absl::StatusOr<LinkId> Connect(const Endpoint& to, StreamKind kind,
                                  absl::Time deadline) override {
-    return inner_->Connect(address, kind, deadline);
+    return inner_->Connect(to, kind, deadline);
   }
   absl::Status Send(LinkId link, FrameBuffer frame) override {
     return inner_->Send(link, std::move(frame));

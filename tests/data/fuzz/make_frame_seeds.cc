@@ -18,9 +18,11 @@ class RecordingDialer final : public Dialer {
  public:
   RecordingDialer(std::unique_ptr<Dialer> inner, std::string folder)
       : inner_(std::move(inner)), folder_(std::move(folder)) {}
-  absl::StatusOr<LinkId> Connect(const std::string& address, StreamKind kind,
+  LinkId Dial(const Endpoint& to, StreamKind kind) override { return inner_->Dial(to, kind); }
+  void Close(LinkId link) override { inner_->Close(link); }
+  absl::StatusOr<LinkId> Connect(const Endpoint& to, StreamKind kind,
                                  absl::Time deadline) override {
-    return inner_->Connect(address, kind, deadline);
+    return inner_->Connect(to, kind, deadline);
   }
   absl::Status Send(LinkId link, FrameBuffer frame) override {
     Write("request", frame);

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/aligned_buffer.h"
+#include "base/file_system.h"
+#include "base/mutex.h"
+#include "base/sha256.h"
+#include "model/manifest.h"
+
+namespace shoal {
+
+// The shards of a data directory, under their hashes. Half-written files have names of their own
+// (PATH.part) and are never taken for shards. Thread-safe.
+class ShardStore {
+ public:
+  // Creates `directory` if it is not there.
+  static absl::StatusOr<std::unique_ptr<ShardStore>> Open(FileSystem* files, std::string directory);
+
+  // Whether a file of that name and size lies here; says nothing about its bytes.
+  bool Has(const ShardInfo& shard) const;
+
+  // The whole file in memory, its hash verified over exactly these bytes (I5, S22). NotFound when
+  // it is not here. DataLoss when it is not what its name says: it is deleted then, and counted.
+  absl::StatusOr<AlignedBuffer> Load(const ShardInfo& shard);
+  // The same check without keeping the bytes; memory holds one chunk.
+  absl::Status Verify(const ShardInfo& shard);
+
+  // One chunk of a stored file as it is, for another node, which checks it. NotFound, OutOfRange.
+  absl::Status ReadChunk(const Sha256Digest& hash, uint64_t offset, std::span<std::byte> out) const;
+
+  // Takes the same shard from another store on this machine, by a link, else a copy; verified.
+  absl::Status TakeFrom(const ShardStore& other, const ShardInfo& shard);
+
+  // A shard that comes in: verified chunk by chunk as it is written, whole at the end (S21), put in
+  // place by a rename. Continues what an earlier, interrupted one left.
+  class Incoming {
+   public:
+    virtual ~Incoming() = default;
+    virtual uint64_t next_offset() const = 0;  // Of the chunk that is wanted; file_bytes: complete.
+    virtual size_t next_bytes() const = 0;
+    // DataLoss when the chunk's hash differs: nothing is written, ask somebody else.
+    virtual absl::Status Append(std::span<const std::byte> chunk) = 0;
+    // Syncs and puts it in place. `sync` false: the caller syncs once for many (an import).
+    virtual absl::Status Commit(bool sync = true) = 0;
+  };
+  // `shard` lives until the result is gone. One at a time for each shard.
+  absl::StatusOr<std::unique_ptr<Incoming>> Receive(const ShardInfo& shard);
+
+  absl::Status Remove(const Sha256Digest& hash);
+  // Hashes of all files here, sorted.
+  absl::StatusOr<std::vector<Sha256Digest>> List() const;
+  // Removes shards that are not in `keep`, and half-written files of them. Returns freed bytes.
+  absl::StatusOr<uint64_t> Sweep(const std::set<Sha256Digest>& keep);
+
+  uint64_t n_corrupt() const;  // Found so far by Load and Verify.
+  const std::string& directory() const { return directory_; }
+  FileSystem* files() const { return files_; }
+
+ private:
+  ShardStore(FileSystem* files, std::string directory);
+  FileSystem* const files_;
+  const std::string directory_;
+  mutable Mutex mu_;
+  uint64_t n_corrupt_ SHOAL_GUARDED_BY(mu_) = 0;
+};
+
+}  // namespace shoal
