@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/check.h"
 #include "base/clock.h"
 
 namespace shoal {
@@ -56,7 +57,9 @@ bool WaitReadable(int fd, absl::Time deadline) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(std::string name,
-                                                                  std::vector<std::string> args) {
+                                                                  std::vector<std::string> args,
+                                                                  const std::string& input) {
+  SHOAL_CHECK_LE(input.size(), size_t{4096});  // A pipe takes that much without a reader.
   args.insert(args.begin(), "shoal");
   std::vector<char*> argv;
   for (std::string& arg : args) argv.push_back(arg.data());
@@ -68,6 +71,11 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(std::string na
     const absl::Status status = SystemError(absl::StrCat(name, ": pipe"));
     close(ends[0]);
     close(ends[1]);
+    return status;
+  }
+  if (!input.empty() && write(lifeline[1], input.data(), input.size()) < 0) {
+    const absl::Status status = SystemError(absl::StrCat(name, ": pipe"));
+    for (const int fd : {ends[0], ends[1], lifeline[0], lifeline[1]}) close(fd);
     return status;
   }
   const pid_t parent = getpid();

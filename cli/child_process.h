@@ -18,9 +18,11 @@ class ChildProcess {
  public:
   // Runs this very program with `args`. Its standard output is a pipe to here; its standard input
   // is one that stays silent and closes when this process goes, however that happens; standard
-  // error is shared. `name` is what messages call it.
+  // error is shared. `name` is what messages call it; `input`, at most 4 KiB, is what standard
+  // input holds at first: a secret that no other process sees.
   static absl::StatusOr<std::unique_ptr<ChildProcess>> Start(std::string name,
-                                                             std::vector<std::string> args);
+                                                             std::vector<std::string> args,
+                                                             const std::string& input = "");
   // Kills it if it still runs, and waits for it.
   ~ChildProcess();
   ChildProcess(const ChildProcess&) = delete;

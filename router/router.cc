@@ -36,7 +36,7 @@ Router::~Router() { Stop(); }
 
 void Router::Start() {
   batcher_.Start();
-  server_->Start(&api_);
+  server_->Start([this](const HttpRequest& request) { return api_.Handle(request); });
   ready_ = true;
 }
 

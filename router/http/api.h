@@ -35,6 +35,9 @@ struct HttpReply {
 HttpReply ErrorReply(const ApiError& error);
 HttpReply ErrorReply(const absl::Status& status);
 
+// Whatever answers requests: a whole reply, or an answer under way. Called by several threads.
+using HttpHandler = std::function<std::variant<HttpReply, CompletionReply>(const HttpRequest&)>;
+
 // The table of paths. Knows nothing of sockets. Thread-safe.
 class Api {
  public:

@@ -177,7 +177,7 @@ asio::awaitable<std::variant<HttpReply, CompletionReply>> Connection::Handle(Htt
   AsyncEvent done(executor);
   std::optional<std::variant<HttpReply, CompletionReply>> reply;
   asio::post(*context_->pool, [this, &request, &reply, &done, executor] {
-    reply.emplace(context_->api->Handle(request));
+    reply.emplace(context_->handler(request));
     asio::post(executor, [&done] { done.Set(); });
   });
   co_await done.Wait();

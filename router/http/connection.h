@@ -14,7 +14,7 @@ namespace shoal {
 
 // What all connections of a server share. Owned by the server's thread.
 struct ServerContext {
-  const Api* api = nullptr;
+  HttpHandler handler;
   boost::asio::thread_pool* pool = nullptr;
   HttpServer::Options options;
   bool stopping = false;

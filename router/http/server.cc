@@ -30,7 +30,7 @@ constexpr auto kStopPatience = std::chrono::seconds(1);
 
 }  // namespace
 
-absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view text) {
+absl::StatusOr<ListenAddress> ParseAnyAddress(std::string_view text) {
   const size_t colon = text.rfind(':');
   const auto wrong = [&text](std::string_view why) {
     return absl::InvalidArgumentError(
@@ -48,12 +48,16 @@ absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view text) {
   error_code error;
   const auto address = asio::ip::make_address(host == "localhost" ? "127.0.0.1" : host, error);
   if (error) return wrong("not an IP address");
-  if (!address.is_loopback()) {
-    return wrong(
-        "not a loopback address. The API has no keys yet, so anyone who reaches it could use it; "
-        "listen on 127.0.0.1 and let a proxy with access control stand before it");
-  }
   return ListenAddress{address.to_string(), static_cast<uint16_t>(port)};
+}
+
+absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view text) {
+  absl::StatusOr<ListenAddress> address = ParseAnyAddress(text);
+  if (!address.ok() || asio::ip::make_address(address->host).is_loopback()) return address;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "listen address ", std::string(text),
+      ": not a loopback address. The API has no keys yet, so anyone who reaches it could use it; "
+      "listen on 127.0.0.1 and let a proxy with access control stand before it"));
 }
 
 struct HttpServer::Impl {
@@ -165,8 +169,8 @@ HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 HttpServer::~HttpServer() { Stop(); }
 
-void HttpServer::Start(const Api* api) {
-  impl_->context.api = api;
+void HttpServer::Start(HttpHandler handler) {
+  impl_->context.handler = std::move(handler);
   asio::co_spawn(impl_->io, impl_->AcceptAll(), asio::detached);
   impl_->thread = std::thread([this] { impl_->io.run(); });
 }

@@ -20,6 +20,8 @@ struct ListenAddress {
 // Reads "127.0.0.1:8080" or "[::1]:8080". InvalidArgument for anything else, and for an address
 // that is not loopback: there are no API keys yet, so nobody else may be let in.
 absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view text);
+// The same without that last refusal: for ports that say nothing but "ok".
+absl::StatusOr<ListenAddress> ParseAnyAddress(std::string_view text);
 
 // The HTTP server: one thread, one coroutine a connection, a small pool that reads bodies and makes
 // prompts of them. Its limits are those of FAILURE-MODEL S08, S10, S11 and F25 to F27.
@@ -45,8 +47,8 @@ class HttpServer {
   // Stops.
   ~HttpServer();
 
-  // `api` outlives this.
-  void Start(const Api* api);
+  // What `handler` holds outlives this.
+  void Start(HttpHandler handler);
   // Takes no more connections, lets replies under way end for at most a second, and joins. The
   // answers behind them should have been ended before.
   void Stop();

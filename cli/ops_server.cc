@@ -1,0 +1,53 @@
+#include "cli/ops_server.h"
+
+#include <utility>
+
+#include "CLI/CLI.hpp"
+#include "base/status_macros.h"
+#include "router/http/server.h"
+
+namespace shoal {
+namespace {
+
+HttpReply Answer(const HttpRequest& request, const std::function<bool()>& is_ready) {
+  const auto plain = [](int status, std::string text) {
+    return HttpReply{
+        .status = status, .content_type = "text/plain", .body = std::move(text), .fields = {}};
+  };
+  if (request.method != "GET") return plain(405, "only GET");
+  const std::string path = request.target.substr(0, request.target.find('?'));
+  if (path == "/health") return plain(200, "ok");
+  if (path == "/ready") return is_ready() ? plain(200, "ok") : plain(503, "not ready");
+  return plain(404, "there are /health and /ready");
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<OpsServer>> OpsServer::Start(const std::string& listen,
+                                                            std::function<bool()> is_ready) {
+  if (listen.empty()) return std::unique_ptr<OpsServer>();
+  SHOAL_ASSIGN_OR_RETURN(const ListenAddress address, ParseAnyAddress(listen));
+  SHOAL_ASSIGN_OR_RETURN(std::unique_ptr<HttpServer> server, HttpServer::Listen(address));
+  server->Start([is_ready = std::move(is_ready)](const HttpRequest& request) {
+    return Answer(request, is_ready);
+  });
+  return std::unique_ptr<OpsServer>(new OpsServer(std::move(server)));
+}
+
+OpsServer::OpsServer(std::unique_ptr<HttpServer> server) : server_(std::move(server)) {}
+OpsServer::~OpsServer() = default;
+uint16_t OpsServer::port() const { return server_->port(); }
+
+void AddOpsListenOption(CLI::App* command, std::string* listen) {
+  const auto check = [](const std::string& text) {
+    if (text.empty()) return std::string();
+    const auto address = ParseAnyAddress(text);
+    return address.ok() ? std::string() : std::string(address.status().message());
+  };
+  command
+      ->add_option("--ops-listen", *listen,
+                   "Where /health and /ready answer, in plain HTTP; empty: nowhere")
+      ->check(CLI::Validator(check, "ADDRESS:PORT"));
+}
+
+}  // namespace shoal
