@@ -9,7 +9,7 @@
 namespace shoal {
 namespace {
 
-HttpReply Answer(const HttpRequest& request, const std::function<bool()>& is_ready) {
+HttpReply Answer(const HttpRequest& request, const OpsServer::Sources& sources) {
   const auto plain = [](int status, std::string text) {
     return HttpReply{
         .status = status, .content_type = "text/plain", .body = std::move(text), .fields = {}};
@@ -17,19 +17,24 @@ HttpReply Answer(const HttpRequest& request, const std::function<bool()>& is_rea
   if (request.method != "GET") return plain(405, "only GET");
   const std::string path = request.target.substr(0, request.target.find('?'));
   if (path == "/health") return plain(200, "ok");
-  if (path == "/ready") return is_ready() ? plain(200, "ok") : plain(503, "not ready");
-  return plain(404, "there are /health and /ready");
+  if (path == "/ready") return sources.is_ready() ? plain(200, "ok") : plain(503, "not ready");
+  if (path == "/metrics") {
+    HttpReply reply = plain(200, MetricsText(sources.metrics()));
+    reply.content_type = "text/plain; version=0.0.4";
+    return reply;
+  }
+  return plain(404, "there are /health, /ready and /metrics");
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<OpsServer>> OpsServer::Start(const std::string& listen,
-                                                            std::function<bool()> is_ready) {
+                                                            Sources sources) {
   if (listen.empty()) return std::unique_ptr<OpsServer>();
   SHOAL_ASSIGN_OR_RETURN(const ListenAddress address, ParseAnyAddress(listen));
   SHOAL_ASSIGN_OR_RETURN(std::unique_ptr<HttpServer> server, HttpServer::Listen(address));
-  server->Start([is_ready = std::move(is_ready)](const HttpRequest& request) {
-    return Answer(request, is_ready);
+  server->Start([sources = std::move(sources)](const HttpRequest& request) {
+    return Answer(request, sources);
   });
   return std::unique_ptr<OpsServer>(new OpsServer(std::move(server)));
 }
@@ -46,7 +51,7 @@ void AddOpsListenOption(CLI::App* command, std::string* listen) {
   };
   command
       ->add_option("--ops-listen", *listen,
-                   "Where /health and /ready answer, in plain HTTP; empty: nowhere")
+                   "Where /health, /ready and /metrics answer, in plain HTTP; empty: nowhere")
       ->check(CLI::Validator(check, "ADDRESS:PORT"));
 }
 

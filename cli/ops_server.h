@@ -4,8 +4,10 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/metrics.h"
 
 namespace CLI {
 class App;
@@ -16,13 +18,16 @@ namespace shoal {
 class HttpServer;
 
 // The port of a role's --ops-listen: /health says that the process turns, /ready whether it serves
-// (S06). Plain HTTP without certificates, for probes.
+// (S06), /metrics what it counts. Plain HTTP without certificates, for probes.
 class OpsServer {
  public:
-  // `is_ready` is called by several threads. Null when `listen` is empty. InvalidArgument: not an
-  // address; AlreadyExists: the port is taken.
+  struct Sources {  // Each is called by several threads.
+    std::function<bool()> is_ready;
+    std::function<std::vector<Metric>()> metrics;
+  };
+  // Null when `listen` is empty. InvalidArgument: not an address; AlreadyExists: the port is taken.
   static absl::StatusOr<std::unique_ptr<OpsServer>> Start(const std::string& listen,
-                                                          std::function<bool()> is_ready);
+                                                          Sources sources);
   ~OpsServer();  // Stops.
 
   uint16_t port() const;

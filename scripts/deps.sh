@@ -31,6 +31,7 @@ build libspdlog-dev          the log
 build libfmt-dev             spdlog formats with it
 build libpcre2-dev           splits text into words before byte-pair encoding
 build libutf8proc-dev        Unicode normal forms and classes
+build prometheus-cpp-dev     the text of /metrics
 build libssl-dev             hashes and signatures; gRPC links it
 build xz-utils               unpacks the vocabularies that tests read
 build libgtest-dev           unit tests, which the build configures too
