@@ -27,6 +27,13 @@ inline constexpr int kMaxCallRows = 4096;                    // Rows of one expe
 inline constexpr int kMaxCallsPerPeer = 64;                  // In flight from one router.
 inline constexpr absl::Duration kMaxCallDeadline = absl::Seconds(10);
 
+// --- Cluster.
+inline constexpr int kMaxMembers = 256;                       // Nodes of one snapshot.
+inline constexpr int kMaxRevoked = 4096;                      // Node ids; a cluster draws few.
+inline constexpr size_t kMaxSnapshotBytes = size_t{7} << 20;  // It travels as one message.
+inline constexpr int kMaxQueuedFetches = 64;                  // Beyond that: OVERLOADED.
+inline constexpr int kMaxFetchesPerLink = 4;                  // A fetcher keeps two under way.
+
 // --- HTTP (S08, S11).
 inline constexpr size_t kMaxRequestLineBytes = size_t{8} << 10;
 inline constexpr size_t kMaxHeaderBytes = size_t{16} << 10;

@@ -11,11 +11,11 @@ namespace {
 constexpr std::array<std::string_view, 5> kRoleNames = {"none", "coordinator", "router", "worker",
                                                         "admin"};
 
+}  // namespace
+
 bool IsNodeId(std::string_view text) {
   return text.size() == 16 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
-
-}  // namespace
 
 std::string_view RoleName(NodeRole role) { return kRoleNames[static_cast<size_t>(role)]; }
 

@@ -22,6 +22,9 @@ struct NodeIdentity {
   friend bool operator==(const NodeIdentity&, const NodeIdentity&) = default;
 };
 
+// 16 digits of 0-9a-f.
+bool IsNodeId(std::string_view text);
+
 // "spiffe://<cluster-id>/<role>/<node-id>".
 std::string IdentityUri(std::string_view cluster_id, const NodeIdentity& identity);
 // PermissionDenied for other clusters and for names of any other form.

@@ -20,23 +20,25 @@ namespace shoal {
 // here. proto/cluster.proto is its form on the wire and on disk.
 struct Snapshot {
   struct Member {
-    NodeIdentity node;
-    std::string peer_address;  // Empty for routers.
+    NodeIdentity node;         // A router or a worker.
+    std::string peer_address;  // "host:port"; empty for routers.
     bool draining = false;
     ExpertSet assigned;  // Empty for routers.
   };
 
   std::string cluster_id;
-  uint64_t epoch = 0;
-  absl::Time issued;
+  uint64_t epoch = 0;  // From 1 on.
+  absl::Time issued;   // Whole seconds; wall clock.
+  // Without a model, what follows up to import_key is empty, and nothing is assigned.
   std::optional<Sha256Digest> model_id;
   std::string model_name;
   int n_layers = 0;
   int n_experts = 0;
   Ed25519PublicKey import_key = {};
-  std::vector<Member> members;  // Ascending by node id.
-  std::vector<std::string> revoked;
+  std::vector<Member> members;       // Ascending by node id.
+  std::vector<std::string> revoked;  // Node ids, ascending.
 
+  // Null when there is none.
   const Member* Find(std::string_view node_id) const;
   bool IsRevoked(std::string_view node_id) const;
   // Workers that are to hold an expert, as indices into members.
