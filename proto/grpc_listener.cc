@@ -112,6 +112,11 @@ class KindPoller {
     return absl::OkStatus();
   }
 
+  bool IsOpen(LinkId id) const {
+    const auto found = links_.find(id);
+    return found != links_.end() && !found->second->peer_done && !found->second->finishing;
+  }
+
   void Wake() {
     if (!wake_pending_.exchange(true)) {
       alarm_.Set(queue_.get(), gpr_now(GPR_CLOCK_MONOTONIC), &wake_);
@@ -231,6 +236,7 @@ class GrpcListener final : public Listener {
   absl::Status Send(StreamKind kind, LinkId link, FrameBuffer frame) override {
     return poller(kind).Send(link, std::move(frame));
   }
+  bool IsOpen(StreamKind kind, LinkId link) override { return poller(kind).IsOpen(link); }
   void Wake(StreamKind kind) override { poller(kind).Wake(); }
 
  private:

@@ -108,6 +108,11 @@ class InProcessSwitch {
     return found == links_.end() ? NodeIdentity{} : found->second.from;
   }
 
+  bool IsOpen(LinkId link) SHOAL_EXCLUDES(mu_) {
+    MutexLock lock(&mu_);
+    return links_.contains(link);
+  }
+
   void Close(LinkId link) SHOAL_EXCLUDES(mu_) {
     MutexLock lock(&mu_);
     links_.erase(link);
@@ -243,6 +248,7 @@ class InProcessListener final : public Listener {
   absl::Status Send(StreamKind /*kind*/, LinkId link, FrameBuffer frame) override {
     return network_->Send(link, /*to_listener=*/false, std::move(frame));
   }
+  bool IsOpen(StreamKind /*kind*/, LinkId link) override { return network_->IsOpen(link); }
   void Wake(StreamKind kind) override { inbox(kind).Wake(); }
 
  private:

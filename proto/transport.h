@@ -85,6 +85,9 @@ class Listener {
   // Hands a frame to a link of that kind without waiting. Unavailable when the link has closed.
   virtual absl::Status Send(StreamKind kind, LinkId link, FrameBuffer frame) = 0;
 
+  // Whether somebody is still at the other end, as far as this end knows. By the thread that polls.
+  virtual bool IsOpen(StreamKind kind, LinkId link) = 0;
+
   // Makes the Poll of that kind that is waiting, or the next one, return. Any thread.
   virtual void Wake(StreamKind kind) = 0;
 };
