@@ -4,27 +4,61 @@
 
 #include <algorithm>
 #include <fstream>
+#include <iterator>
 #include <limits>
 #include <optional>
-#include <string>
+#include <sstream>
+#include <string_view>
 
 namespace shoal {
 namespace {
 
+constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
+
+// What the files of one version of memory groups are called.
+struct GroupFiles {
+  const char* limit;
+  const char* usage;
+  std::string_view droppable;  // In memory.stat: file pages not used lately.
+};
+constexpr GroupFiles kVersion1 = {"memory.limit_in_bytes", "memory.usage_in_bytes",
+                                  "total_inactive_file"};
+constexpr GroupFiles kVersion2 = {"memory.max", "memory.current", "inactive_file"};
+
 // The first number in a file, if there is one ("max" is none).
-std::optional<int64_t> ReadNumber(const char* path) {
+std::optional<int64_t> ReadNumber(const std::string& path) {
   std::ifstream file(path);
   int64_t value = 0;
   if (file >> value) return value;
   return std::nullopt;
 }
 
-// Room left under a memory group's limit, or no bound.
-int64_t GroupRoom(const char* limit_path, const char* usage_path) {
-  const std::optional<int64_t> limit = ReadNumber(limit_path);
-  const std::optional<int64_t> usage = ReadNumber(usage_path);
-  if (!limit || !usage) return std::numeric_limits<int64_t>::max();
-  return std::max<int64_t>(*limit - *usage, 0);
+int64_t ReadStat(const std::string& path, std::string_view wanted) {
+  std::ifstream file(path);
+  std::string key;
+  int64_t value = 0;
+  while (file >> key >> value) {
+    if (key == wanted) return value;
+  }
+  return 0;
+}
+
+int64_t RoomIn(const std::string& folder, const GroupFiles& names) {
+  const std::optional<int64_t> limit = ReadNumber(folder + "/" + names.limit);
+  const std::optional<int64_t> usage = ReadNumber(folder + "/" + names.usage);
+  if (!limit || !usage) return kNoLimit;
+  const int64_t used = *usage - ReadStat(folder + "/memory.stat", names.droppable);
+  return std::max<int64_t>(*limit - std::max<int64_t>(used, 0), 0);
+}
+
+// The least room of the group and of each one above it.
+int64_t RoomUpwards(const std::string& mount, std::string group, const GroupFiles& names) {
+  int64_t room = RoomIn(mount, names);
+  while (group.size() > 1) {
+    room = std::min(room, RoomIn(mount + group, names));
+    group.resize(group.rfind('/'));
+  }
+  return room;
 }
 
 int64_t SystemAvailable() {
@@ -40,11 +74,32 @@ int64_t SystemAvailable() {
 
 }  // namespace
 
+int64_t MemoryGroupRoom(const std::string& groups, const std::string& root) {
+  int64_t room = kNoLimit;
+  std::istringstream lines(groups);
+  std::string line;
+  while (std::getline(lines, line)) {  // "id:controllers:/path"; version 2 has no controllers.
+    const size_t first = line.find(':');
+    const size_t second = first == std::string::npos ? first : line.find(':', first + 1);
+    if (second == std::string::npos || line.compare(second + 1, 1, "/") != 0) continue;
+    // With commas around it, so that a name is found whole.
+    std::string controllers = line.substr(first, second - first + 1);
+    controllers.front() = controllers.back() = ',';
+    const std::string group = line.substr(second + 1);
+    if (controllers == ",,") {
+      room = std::min({room, RoomUpwards(root, group, kVersion2),
+                       RoomUpwards(root + "/unified", group, kVersion2)});
+    } else if (controllers.find(",memory,") != std::string::npos) {
+      room = std::min(room, RoomUpwards(root + "/memory", group, kVersion1));
+    }
+  }
+  return room;
+}
+
 int64_t AvailableMemoryBytes() {
-  const int64_t v2 = GroupRoom("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current");
-  const int64_t v1 = GroupRoom("/sys/fs/cgroup/memory/memory.limit_in_bytes",
-                               "/sys/fs/cgroup/memory/memory.usage_in_bytes");
-  return std::min({SystemAvailable(), v1, v2});
+  std::ifstream file("/proc/self/cgroup");
+  const std::string groups((std::istreambuf_iterator<char>(file)), {});
+  return std::min(SystemAvailable(), MemoryGroupRoom(groups, "/sys/fs/cgroup"));
 }
 
 int64_t ResidentBytes() {

@@ -1,0 +1,69 @@
+#include "base/memory_bandwidth.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "base/aligned_buffer.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/thread_pool.h"
+
+namespace shoal {
+namespace {
+
+constexpr size_t kBlockBytes = size_t{1} << 20;
+constexpr size_t kBufferBytes = size_t{256} << 20;
+constexpr int kMaxPasses = 7;
+constexpr absl::Duration kTimeForPasses = absl::Milliseconds(400);
+
+// A sum of all words, so that none can be left unread; eight sums, so that none waits for another.
+uint64_t SumWords(const std::byte* bytes, size_t n_bytes) {
+  uint64_t sums[8] = {};
+  for (size_t i = 0; i + sizeof(sums) <= n_bytes; i += sizeof(sums)) {
+    uint64_t words[8];
+    std::memcpy(words, bytes + i, sizeof(words));
+    for (int lane = 0; lane < 8; ++lane) sums[lane] += words[lane];
+  }
+  uint64_t sum = 0;
+  for (const uint64_t lane : sums) sum += lane;
+  return sum;
+}
+
+}  // namespace
+
+size_t BandwidthBufferBytes() {
+  const auto quarter = static_cast<size_t>(std::max<int64_t>(AvailableMemoryBytes(), 0)) / 4;
+  const size_t bytes = std::min(kBufferBytes, quarter) / kBlockBytes * kBlockBytes;
+  return std::max(bytes, kBlockBytes);
+}
+
+double MeasureReadGbPerS(int n_threads) {
+  ThreadPool pool(n_threads);
+  AlignedBuffer buffer(BandwidthBufferBytes());
+  const auto n_blocks = static_cast<int64_t>(buffer.size() / kBlockBytes);
+  pool.ParallelFor(n_blocks, 1, [&](int64_t begin, int64_t end, int /*thread_idx*/) {
+    std::memset(buffer.data() + begin * kBlockBytes, 1, (end - begin) * kBlockBytes);
+  });
+  std::vector<double> passes;
+  std::atomic<uint64_t> sum{0};
+  const absl::Time start = MonotonicNow();
+  do {
+    sum.store(0);
+    const absl::Time begun = MonotonicNow();
+    pool.ParallelFor(n_blocks, 1, [&](int64_t begin, int64_t end, int /*thread_idx*/) {
+      sum += SumWords(buffer.data() + begin * kBlockBytes, (end - begin) * kBlockBytes);
+    });
+    const double seconds = absl::ToDoubleSeconds(MonotonicNow() - begun);
+    passes.push_back(static_cast<double>(buffer.size()) / std::max(seconds, 1e-9) / 1e9);
+    SHOAL_CHECK_EQ(sum.load(), buffer.size() / 8 * 0x0101010101010101);
+  } while (passes.size() < kMaxPasses && MonotonicNow() - start < kTimeForPasses);
+  std::sort(passes.begin(), passes.end());
+  return passes[passes.size() / 2];
+}
+
+}  // namespace shoal
