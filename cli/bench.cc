@@ -121,7 +121,7 @@ absl::Status RunBench(BenchOptions& options) {
       {"threads", model->n_threads()},
       {"workers", options.workers},
       {"isa", std::string(IsaName(model->kernels().isa))},
-      {"model_bytes", model->file().file_bytes()},
+      {"model_bytes", model->n_bytes()},
       {"rss_bytes", rss_bytes},  // Of all processes together.
   };
   if (options.workers > 0) {

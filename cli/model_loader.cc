@@ -10,7 +10,6 @@
 #include "base/memory.h"
 #include "base/status_macros.h"
 #include "cli/local_cluster.h"
-#include "model/import/gguf_model.h"
 #include "proto/grpc_transport.h"
 
 namespace shoal {
@@ -34,27 +33,27 @@ absl::Status LoadedModel::Check(const ModelOptions& options) {
 }
 
 absl::Status LoadedModel::Open(const ModelOptions& options) {
-  SHOAL_ASSIGN_OR_RETURN(file_, GgufReader::Open(options.model_path));
-  SHOAL_ASSIGN_OR_RETURN(config_, ReadModelConfig(*file_));
-  if (options.ctx_size > config_.context_length) {
+  SHOAL_ASSIGN_OR_RETURN(source_, OpenGgufModel(options.model_path));
+  const ModelConfig& config = source_->config();
+  if (options.ctx_size > config.context_length) {
     return absl::InvalidArgumentError(absl::StrCat("--ctx-size: ", options.ctx_size,
                                                    " is more than the model's context of ",
-                                                   config_.context_length));
+                                                   config.context_length));
   }
   ctx_size_ =
-      options.ctx_size > 0 ? options.ctx_size : std::min(config_.context_length, kDefaultContext);
+      options.ctx_size > 0 ? options.ctx_size : std::min(config.context_length, kDefaultContext);
   kv_tokens_ = options.kv_tokens > 0 ? options.kv_tokens : kDefaultSequences * ctx_size_;
-  slice_ = {.layers = {0, config_.n_layers},
-            .kv_heads = {0, config_.n_kv_heads},
+  slice_ = {.layers = {0, config.n_layers},
+            .kv_heads = {0, config.n_kv_heads},
             .experts = {.part = 0, .n_parts = options.workers.empty() ? 1 : 0},
-            .vocab = {0, config_.vocab_size}};
+            .vocab = {0, config.vocab_size}};
   return CheckMemory(options);
 }
 
 absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOptions& options) {
   auto model = std::unique_ptr<LoadedModel>(new LoadedModel(SelectedKernels()));
   SHOAL_RETURN_IF_ERROR(model->Open(options));
-  const ModelConfig& config = model->config_;
+  const ModelConfig& config = model->config();
   SHOAL_ASSIGN_OR_RETURN(
       model->kv_cache_, KvCache::Create(config, model->slice_, options.kv_type, model->kv_tokens_));
   model->pool_ =
@@ -64,8 +63,8 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOption
   if (experts == nullptr) experts = model->remote_experts_.get();
   SHOAL_ASSIGN_OR_RETURN(
       model->engine_,
-      Engine::Create(config, *model->file_, model->slice_, model->kernels_, model->pool_.get(),
-                     experts, &model->exchange_, model->kv_cache_.get(),
+      Engine::Create(config, model->source_->weights(), model->slice_, model->kernels_,
+                     model->pool_.get(), experts, &model->exchange_, model->kv_cache_.get(),
                      {.max_step_tokens = options.max_step_tokens,
                       .activations_f32 = options.activations_f32}));
   return model;
@@ -73,13 +72,9 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOption
 
 // The cache is taken page by page as it fills, so a cache that can never fill is refused here.
 absl::Status LoadedModel::CheckMemory(const ModelOptions& options) const {
-  const int64_t kv_bytes = KvCache::BytesFor(config_, slice_, options.kv_type, kv_tokens_);
-  int64_t weight_bytes = static_cast<int64_t>(file_->file_bytes());
-  if (!options.workers.empty()) {
-    for (const TensorInfo& tensor : file_->tensors()) {
-      if (tensor.shape.size() == 3) weight_bytes -= static_cast<int64_t>(tensor.n_bytes);
-    }
-  }
+  const int64_t kv_bytes = KvCache::BytesFor(config(), slice_, options.kv_type, kv_tokens_);
+  int64_t weight_bytes = static_cast<int64_t>(source_->n_bytes());
+  if (!options.workers.empty()) weight_bytes -= static_cast<int64_t>(source_->expert_bytes());
   const int64_t available = AvailableMemoryBytes();
   if (kv_bytes <= available - weight_bytes) return absl::OkStatus();
   return absl::ResourceExhaustedError(
@@ -91,12 +86,12 @@ absl::Status LoadedModel::CheckMemory(const ModelOptions& options) const {
 absl::Status LoadedModel::LoadExperts(const ModelOptions& options) {
   RowFormat format = RowFormat::kF32;
   if (!options.activations_f32) {
-    SHOAL_ASSIGN_OR_RETURN(format, RowFormatOf(config_, *file_));
+    SHOAL_ASSIGN_OR_RETURN(format, RowFormatOf(config(), source_->weights()));
   }
   if (options.workers.empty()) {
     SHOAL_ASSIGN_OR_RETURN(
         local_experts_,
-        LocalExperts::Load(config_, *file_, slice_.experts, kernels_, pool_.get(),
+        LocalExperts::Load(config(), source_->weights(), slice_.experts, kernels_, pool_.get(),
                            {.format = format, .activations_f32 = options.activations_f32}));
     return absl::OkStatus();
   }
@@ -104,9 +99,9 @@ absl::Status LoadedModel::LoadExperts(const ModelOptions& options) {
 }
 
 absl::Status LoadedModel::ConnectExperts(const ModelOptions& options, RowFormat format) {
-  RemoteExperts::Options remote = RemoteExperts::OptionsFor(config_, format, kernels_);
+  RemoteExperts::Options remote = RemoteExperts::OptionsFor(config(), format, kernels_);
   remote.addresses = options.workers;
-  remote.model_id = file_->HeaderHash();
+  remote.model_id = source_->model_id();
   remote.activations_f32 = options.activations_f32;
   const absl::Duration spin = LocalCluster::SpinFor(static_cast<int>(options.workers.size()));
   SHOAL_ASSIGN_OR_RETURN(

@@ -7,11 +7,10 @@
 
 #include "absl/status/statusor.h"
 #include "base/thread_pool.h"
+#include "cli/model_source.h"
 #include "engine/engine.h"
 #include "engine/kv_cache.h"
 #include "engine/local_experts.h"
-#include "model/import/gguf_reader.h"
-#include "model/model_config.h"
 #include "router/dispatch/remote_experts.h"
 
 namespace shoal {
@@ -43,8 +42,12 @@ class LoadedModel {
   static absl::StatusOr<std::unique_ptr<LoadedModel>> Load(const ModelOptions& options);
   ~LoadedModel();
 
-  const GgufReader& file() const { return *file_; }
-  const ModelConfig& config() const { return config_; }
+  const ModelConfig& config() const { return source_->config(); }
+  absl::StatusOr<Vocabulary> vocabulary() const { return source_->vocabulary(); }
+  absl::StatusOr<std::string> chat_template() const { return source_->chat_template(); }
+  std::string model_name() const { return source_->model_name(); }  // As the model says.
+  std::string model_id() const { return source_->model_id(); }      // Hex digits.
+  uint64_t n_bytes() const { return source_->n_bytes(); }           // As the model is stored.
   const KernelTable& kernels() const { return kernels_; }
   int64_t ctx_size() const { return ctx_size_; }
   Engine& engine() { return *engine_; }
@@ -61,8 +64,7 @@ class LoadedModel {
   absl::Status ConnectExperts(const ModelOptions& options, RowFormat format);
 
   const KernelTable& kernels_;
-  std::unique_ptr<GgufReader> file_;
-  ModelConfig config_;
+  std::unique_ptr<ModelSource> source_;
   ModelSlice slice_;
   int64_t ctx_size_ = 0;
   int64_t kv_tokens_ = 0;  // Positions of the whole cache.

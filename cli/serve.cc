@@ -15,7 +15,6 @@
 #include "base/status_macros.h"
 #include "cli/signals.h"
 #include "model/chat_template.h"
-#include "model/import/gguf_model.h"
 #include "model/tokenizer.h"
 #include "router/router.h"
 
@@ -45,12 +44,12 @@ absl::StatusOr<std::string> ReadTemplateFile(const std::string& path) {
 
 // The template that was asked for, else the model's; null when there is none.
 absl::StatusOr<std::unique_ptr<ChatTemplate>> LoadTemplate(const ServeOptions& options,
-                                                           const GgufReader& file) {
+                                                           const LoadedModel& model) {
   std::string source;
   if (!options.chat_template_path.empty()) {
     SHOAL_ASSIGN_OR_RETURN(source, ReadTemplateFile(options.chat_template_path));
   } else {
-    SHOAL_ASSIGN_OR_RETURN(source, ReadChatTemplate(file));
+    SHOAL_ASSIGN_OR_RETURN(source, model.chat_template());
   }
   if (source.empty()) return std::unique_ptr<ChatTemplate>();
   auto chat_template = ChatTemplate::Parse(source);
@@ -62,7 +61,7 @@ absl::StatusOr<std::unique_ptr<ChatTemplate>> LoadTemplate(const ServeOptions& o
 
 // Names what decides the bits of an answer: the model and how its cache stores numbers.
 std::string Fingerprint(const LoadedModel& model, const std::string& kv_type) {
-  return absl::StrCat("fp_", model.file().HeaderHash().substr(0, 12), "_", kv_type);
+  return absl::StrCat("fp_", model.model_id().substr(0, 12), "_", kv_type);
 }
 
 // Waits for the signal to stop, and after SIGTERM for the answers that still run.
@@ -113,11 +112,10 @@ absl::Status Serve(const ServeOptions& options,
   ModelOptions model_options = options.model;
   SHOAL_ASSIGN_OR_RETURN(model_options.kv_type, ParseKvType(options.kv_type));
   SHOAL_ASSIGN_OR_RETURN(const auto model, LoadedModel::Load(model_options));
-  SHOAL_ASSIGN_OR_RETURN(Vocabulary vocabulary, ReadVocabulary(model->file()));
+  SHOAL_ASSIGN_OR_RETURN(Vocabulary vocabulary, model->vocabulary());
   SHOAL_ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::Create(std::move(vocabulary)));
-  SHOAL_ASSIGN_OR_RETURN(const auto chat_template, LoadTemplate(options, model->file()));
-  const std::string name =
-      options.model_name.empty() ? ModelName(model->file()) : options.model_name;
+  SHOAL_ASSIGN_OR_RETURN(const auto chat_template, LoadTemplate(options, *model));
+  const std::string name = options.model_name.empty() ? model->model_name() : options.model_name;
   SHOAL_ASSIGN_OR_RETURN(
       const auto router,
       Router::Create({.engine = &model->engine(),
