@@ -54,7 +54,7 @@ class FileSystem {
   // A second name for the same bytes. FailedPrecondition on another disk.
   virtual absl::Status Link(const std::string& from, const std::string& to) = 0;
   virtual absl::Status Remove(const std::string& path) = 0;  // A file, or an empty folder.
-  // With all parents; fine when it exists. Owner only (0700).
+  // With all parents; fine when it exists. Owner only (0700). New ones survive a power cut.
   virtual absl::Status CreateDirectories(const std::string& path) = 0;
   // Names of what is inside, sorted. NotFound when there is no such folder.
   virtual absl::StatusOr<std::vector<std::string>> List(const std::string& directory) = 0;

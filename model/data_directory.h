@@ -3,6 +3,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -47,7 +48,8 @@ class DataDirectory {
   // The last step of an import or fetch: shards are synced before.
   absl::Status WriteModel(std::string_view signed_manifest);
   absl::Status RemoveModel(const Sha256Digest& id);
-  // Removes shards that no manifest names. Returns freed bytes.
+  // Removes shards that no manifest names; refuses while a manifest is damaged. Returns freed
+  // bytes. Not beside an import: its shards come before their manifest.
   absl::StatusOr<uint64_t> SweepShards();
 
   // The operator's import key of this directory, made at first use: coordinator/import.key.
@@ -55,6 +57,13 @@ class DataDirectory {
 
  private:
   DataDirectory(FileSystem* files, std::string path);
+  struct Stored {
+    std::string file;
+    SignedManifest manifest;
+  };
+  absl::StatusOr<Stored> ReadStored(const Sha256Digest& id) const;
+  absl::StatusOr<std::vector<Sha256Digest>> ModelFolders() const;
+
   FileSystem* const files_;
   const std::string path_;
   std::unique_ptr<FileLock> lock_;

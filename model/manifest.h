@@ -34,9 +34,9 @@ struct ShardTensor {
 struct ShardInfo {
   Sha256Digest hash = {};
   ShardKind kind = ShardKind::kExpert;
-  int layer = -1;            // -1: of no layer.
-  int expert = -1;           // -1: no expert.
-  uint64_t file_bytes = 0;   // Header and data.
+  int layer = -1;                    // -1: of no layer.
+  int expert = -1;                   // -1: no expert.
+  uint64_t file_bytes = 0;           // Header and data.
   std::vector<Sha256Digest> chunks;  // Of each kShardChunkBytes of the file; empty if only one.
   std::vector<ShardTensor> tensors;
 };
@@ -57,7 +57,7 @@ inline constexpr size_t kMaxManifestBytes = size_t{256} << 20;
 // One canonical byte string: the same manifest gives the same bytes, and only those are accepted.
 std::string EncodeManifest(const Manifest& manifest);
 // Everything is checked: counts, ranges, ValidateConfig, one shard of each kind, tensors inside
-// their file, aligned, without overlap, of the sizes that dtype and shape say.
+// their file, ascending, aligned, without overlap, of the sizes that dtype and shape say.
 absl::StatusOr<Manifest> DecodeManifest(std::string_view bytes);
 
 // SHA-256 of the canonical bytes; as hex it is the model's id.

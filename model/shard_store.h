@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "base/aligned_buffer.h"
 #include "base/file_system.h"
@@ -26,7 +27,8 @@ class ShardStore {
   bool Has(const ShardInfo& shard) const;
 
   // The whole file in memory, its hash verified over exactly these bytes (I5, S22). NotFound when
-  // it is not here. DataLoss when it is not what its name says: it is deleted then, and counted.
+  // it is not here. DataLoss when it is not what its name says or cannot be read: it is deleted
+  // then, and counted. InvalidArgument when the manifest names a file that is no shard.
   absl::StatusOr<AlignedBuffer> Load(const ShardInfo& shard);
   // The same check without keeping the bytes; memory holds one chunk.
   absl::Status Verify(const ShardInfo& shard);
@@ -52,7 +54,7 @@ class ShardStore {
   // `shard` lives until the result is gone. One at a time for each shard.
   absl::StatusOr<std::unique_ptr<Incoming>> Receive(const ShardInfo& shard);
 
-  absl::Status Remove(const Sha256Digest& hash);
+  absl::Status Remove(const Sha256Digest& hash);  // Fine when it is not here.
   // Hashes of all files here, sorted.
   absl::StatusOr<std::vector<Sha256Digest>> List() const;
   // Removes shards that are not in `keep`, and half-written files of them. Returns freed bytes.
@@ -64,6 +66,18 @@ class ShardStore {
 
  private:
   ShardStore(FileSystem* files, std::string directory);
+  std::string PathOf(const Sha256Digest& hash) const;
+  absl::Status MakeFolder(const Sha256Digest& hash) const;
+  // Load and Verify; fills `whole` unless it is null.
+  absl::Status Check(const ShardInfo& shard, AlignedBuffer* whole);
+  absl::Status TakeLink(const std::string& link, const ShardInfo& shard);
+  absl::Status CopyFrom(const ShardStore& other, const ShardInfo& shard);
+  // Every file that is a shard's, whole or half-written; others are passed over.
+  absl::Status ForEachFile(
+      absl::FunctionRef<absl::Status(const std::string& path, const std::string& name,
+                                     const Sha256Digest& owner)>
+          visit) const;
+
   FileSystem* const files_;
   const std::string directory_;
   mutable Mutex mu_;

@@ -1,0 +1,220 @@
+#include "model/shard_store.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "model/incoming_shard.h"
+#include "model/shard.h"
+
+namespace shoal {
+namespace {
+
+constexpr std::string_view kPart = ".part";      // Arriving.
+constexpr std::string_view kTemporary = ".tmp";  // A link that is being checked.
+constexpr size_t kPieceBytes = size_t{1} << 20;  // Read, then hashed while the caches hold it.
+
+// The hash of a file, read in pieces: into `whole`, or nowhere if that is null.
+absl::StatusOr<Sha256Digest> HashFile(const ReadableFile& file, std::byte* whole) {
+  std::vector<std::byte> scratch(whole == nullptr ? std::min<uint64_t>(kPieceBytes, file.size())
+                                                  : 0);
+  Sha256Stream hash;
+  for (uint64_t at = 0; at < file.size(); at += kPieceBytes) {
+    const size_t n = std::min<uint64_t>(kPieceBytes, file.size() - at);
+    const std::span<std::byte> piece(whole == nullptr ? scratch.data() : whole + at, n);
+    SHOAL_RETURN_IF_ERROR(file.Read(at, piece));
+    hash.Update(piece);
+  }
+  return hash.Finish();
+}
+
+// DataLoss unless the file is the shard. Fills `whole` if it is not null.
+absl::Status CheckFile(const ReadableFile& file, const std::string& path, const ShardInfo& shard,
+                       std::byte* whole) {
+  if (file.size() != shard.file_bytes) {
+    return absl::DataLossError(
+        absl::StrCat(path, ": has ", file.size(), " bytes, the manifest says ", shard.file_bytes));
+  }
+  SHOAL_ASSIGN_OR_RETURN(const Sha256Digest hash, HashFile(file, whole));
+  if (hash == shard.hash) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(path, ": its SHA-256 is ", ToHex(hash)));
+}
+
+// Bytes of the file at `path`; 0 if there is none.
+uint64_t FileBytes(FileSystem* files, const std::string& path) {
+  const auto file = files->Open(path);
+  return file.ok() ? (*file)->size() : 0;
+}
+
+// The shard that a name in a store's folder belongs to, whole or half-written (S19).
+std::optional<Sha256Digest> OwnerOf(std::string_view name) {
+  for (const std::string_view suffix : {kPart, kTemporary}) {
+    if (name.ends_with(suffix)) name.remove_suffix(suffix.size());
+  }
+  return DigestFromHex(name);
+}
+
+}  // namespace
+
+ShardStore::ShardStore(FileSystem* files, std::string directory)
+    : files_(files), directory_(std::move(directory)) {}
+
+absl::StatusOr<std::unique_ptr<ShardStore>> ShardStore::Open(FileSystem* files,
+                                                             std::string directory) {
+  SHOAL_RETURN_IF_ERROR(files->CreateDirectories(directory));
+  return std::unique_ptr<ShardStore>(new ShardStore(files, std::move(directory)));
+}
+
+std::string ShardStore::PathOf(const Sha256Digest& hash) const {
+  return JoinPath(directory_, ShardPath(hash));
+}
+
+absl::Status ShardStore::MakeFolder(const Sha256Digest& hash) const {
+  return files_->CreateDirectories(JoinPath(directory_, ToHex(hash).substr(0, 2)));
+}
+
+bool ShardStore::Has(const ShardInfo& shard) const {
+  return FileBytes(files_, PathOf(shard.hash)) == shard.file_bytes;
+}
+
+absl::Status ShardStore::Check(const ShardInfo& shard, AlignedBuffer* whole) {
+  const std::string path = PathOf(shard.hash);
+  SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> file, files_->Open(path));
+  const bool keep = whole != nullptr && file->size() == shard.file_bytes;
+  if (keep) *whole = AlignedBuffer(shard.file_bytes);
+  const absl::Status status = CheckFile(*file, path, shard, keep ? whole->data() : nullptr);
+  if (!absl::IsDataLoss(status)) return status;
+  {
+    const MutexLock lock(&mu_);
+    ++n_corrupt_;
+  }
+  const absl::Status removed = files_->Remove(path);
+  return absl::DataLossError(absl::StrCat(
+      std::string(status.message()),
+      removed.ok() ? "; deleted, fetch it again"
+                   : absl::StrCat("; and cannot be deleted: ", std::string(removed.message()))));
+}
+
+absl::StatusOr<AlignedBuffer> ShardStore::Load(const ShardInfo& shard) {
+  AlignedBuffer whole;
+  SHOAL_RETURN_IF_ERROR(Check(shard, &whole));
+  const size_t n = std::min(kShardHeaderBytes, whole.size());
+  const absl::StatusOr<uint64_t> data_bytes = DecodeShardHeader({whole.data(), n});
+  if (!data_bytes.ok() || *data_bytes != whole.size() - kShardHeaderBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        PathOf(shard.hash), ": bears its hash but is no shard: ",
+        data_bytes.ok() ? absl::StrCat("data_bytes is ", *data_bytes, ", ",
+                                       whole.size() - kShardHeaderBytes, " follow its header")
+                        : std::string(data_bytes.status().message()),
+        "; import the model anew"));
+  }
+  return whole;
+}
+
+absl::Status ShardStore::Verify(const ShardInfo& shard) { return Check(shard, nullptr); }
+
+absl::Status ShardStore::ReadChunk(const Sha256Digest& hash, uint64_t offset,
+                                   std::span<std::byte> out) const {
+  SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> file, files_->Open(PathOf(hash)));
+  return file->Read(offset, out);
+}
+
+absl::Status ShardStore::TakeFrom(const ShardStore& other, const ShardInfo& shard) {
+  const std::string from = other.PathOf(shard.hash);
+  const std::string link = absl::StrCat(PathOf(shard.hash), std::string(kTemporary));
+  SHOAL_RETURN_IF_ERROR(MakeFolder(shard.hash));
+  files_->Remove(link).IgnoreError();  // Mostly there is none.
+  const absl::Status linked = files_->Link(from, link);
+  if (absl::IsNotFound(linked)) return linked;
+  if (!linked.ok()) return CopyFrom(other, shard);
+  const absl::Status taken = TakeLink(link, shard);
+  if (!taken.ok()) files_->Remove(link).IgnoreError();  // Best effort: the next one removes it.
+  return taken;
+}
+
+absl::Status ShardStore::TakeLink(const std::string& link, const ShardInfo& shard) {
+  SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> file, files_->Open(link));
+  SHOAL_RETURN_IF_ERROR(CheckFile(*file, link, shard, nullptr));
+  // The other store may not have synced its bytes yet.
+  SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> bytes, files_->OpenToAppend(link));
+  SHOAL_RETURN_IF_ERROR(bytes->Sync());
+  const std::string path = PathOf(shard.hash);
+  SHOAL_RETURN_IF_ERROR(files_->Rename(link, path));
+  // Where both are names of one file already, a rename does nothing and leaves them both.
+  if (files_->Exists(link)) files_->Remove(link).IgnoreError();
+  return files_->SyncDirectory(path.substr(0, path.find_last_of('/')));
+}
+
+absl::Status ShardStore::CopyFrom(const ShardStore& other, const ShardInfo& shard) {
+  SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<Incoming> incoming, Receive(shard));
+  std::vector<std::byte> chunk;
+  while (incoming->next_offset() < shard.file_bytes) {
+    chunk.resize(incoming->next_bytes());
+    SHOAL_RETURN_IF_ERROR(other.ReadChunk(shard.hash, incoming->next_offset(), chunk));
+    SHOAL_RETURN_IF_ERROR(incoming->Append(chunk));
+  }
+  return incoming->Commit();
+}
+
+absl::StatusOr<std::unique_ptr<ShardStore::Incoming>> ShardStore::Receive(const ShardInfo& shard) {
+  SHOAL_RETURN_IF_ERROR(MakeFolder(shard.hash));
+  const std::string path = PathOf(shard.hash);
+  return OpenIncomingShard(files_, shard, absl::StrCat(path, std::string(kPart)), path);
+}
+
+absl::Status ShardStore::Remove(const Sha256Digest& hash) {
+  const absl::Status removed = files_->Remove(PathOf(hash));
+  return absl::IsNotFound(removed) ? absl::OkStatus() : removed;
+}
+
+absl::Status ShardStore::ForEachFile(
+    absl::FunctionRef<absl::Status(const std::string& path, const std::string& name,
+                                   const Sha256Digest& owner)>
+        visit) const {
+  SHOAL_ASSIGN_OR_RETURN(const std::vector<std::string> folders, files_->List(directory_));
+  for (const std::string& folder : folders) {
+    if (folder.size() != 2) continue;
+    const std::string path = JoinPath(directory_, folder);
+    const absl::StatusOr<std::vector<std::string>> names = files_->List(path);
+    if (absl::IsNotFound(names.status())) continue;  // A file of somebody else's.
+    if (!names.ok()) return names.status();
+    for (const std::string& name : *names) {
+      const std::optional<Sha256Digest> owner = OwnerOf(name);
+      if (!owner || ToHex(*owner).substr(0, 2) != folder) continue;
+      SHOAL_RETURN_IF_ERROR(visit(JoinPath(path, name), name, *owner));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<Sha256Digest>> ShardStore::List() const {
+  std::vector<Sha256Digest> hashes;
+  SHOAL_RETURN_IF_ERROR(ForEachFile(
+      [&](const std::string& /*path*/, const std::string& name, const Sha256Digest& owner) {
+        if (name == ToHex(owner)) hashes.push_back(owner);
+        return absl::OkStatus();
+      }));
+  return hashes;
+}
+
+absl::StatusOr<uint64_t> ShardStore::Sweep(const std::set<Sha256Digest>& keep) {
+  uint64_t freed = 0;
+  SHOAL_RETURN_IF_ERROR(ForEachFile(
+      [&](const std::string& path, const std::string& /*name*/, const Sha256Digest& owner) {
+        if (keep.contains(owner)) return absl::OkStatus();
+        const uint64_t n = FileBytes(files_, path);
+        absl::Status removed = files_->Remove(path);
+        if (removed.ok()) freed += n;
+        return absl::IsNotFound(removed) ? absl::OkStatus() : removed;
+      }));
+  return freed;
+}
+
+uint64_t ShardStore::n_corrupt() const {
+  const MutexLock lock(&mu_);
+  return n_corrupt_;
+}
+
+}  // namespace shoal
