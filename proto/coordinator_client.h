@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "base/clock.h"
+#include "base/random.h"
 #include "base/sha256.h"
 #include "model/expert_set.h"
 #include "proto/credentials.h"
@@ -32,6 +33,7 @@ struct NodeReport {
   Sha256Digest model_id = {};
   bool draining = false;
   std::vector<Peer> peers;
+  friend bool operator==(const NodeReport&, const NodeReport&) = default;
 };
 
 // A node's line to the coordinator: follows the snapshot and keeps it on disk, renews the lease by
@@ -46,7 +48,8 @@ class CoordinatorClient {
     NodeStore* store = nullptr;  // Outlives this; used by its thread only.
     Clock* clock = nullptr;
     Random* random = nullptr;
-    // Called on the client's thread with each newer snapshot, the one on disk first.
+    // Called on the client's thread with each newer snapshot, the one on disk first, after it has
+    // been written to disk where that was possible.
     std::function<void(std::shared_ptr<const Snapshot>)> on_snapshot;
   };
 
@@ -58,6 +61,17 @@ class CoordinatorClient {
   // The newest snapshot; null before the first.
   std::shared_ptr<const Snapshot> snapshot() const;
   bool connected() const;
+
+  struct Counters {
+    uint64_t connections = 0;        // Lines that opened.
+    uint64_t reports = 0;            // Taken by the coordinator.
+    uint64_t snapshots = 0;          // Taken from the coordinator.
+    uint64_t stale_snapshots = 0;    // Not newer than the one in force (I9).
+    uint64_t refused_snapshots = 0;  // Not signed by this cluster's authority, or not a snapshot.
+    uint64_t unexpected_frames = 0;  // Damaged, or an answer to nothing that was asked.
+    uint64_t renewals = 0;           // New certificates.
+  };
+  Counters counters() const;
 
  private:
   class Impl;
