@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "absl/strings/str_cat.h"
+
 namespace shoal {
 namespace {
 
@@ -60,6 +62,25 @@ std::optional<Method> MethodOf(const wire::ControlRequest& request) {
 }  // namespace
 
 std::span<const MethodRule> MethodRules() { return kRules; }
+
+absl::Status CheckCall(const wire::FrameHeader& header, StreamKind kind,
+                       const NodeIdentity& caller) {
+  const std::optional<Method> method = MethodOf(header);
+  if (!method.has_value()) return absl::InvalidArgumentError("the frame holds no request");
+  const MethodRule& rule = *std::find_if(kRules.begin(), kRules.end(),
+                                         [&](const MethodRule& r) { return r.method == *method; });
+  const std::string name(rule.name);
+  if (rule.stream != kind) {
+    return absl::InvalidArgumentError(absl::StrCat(name, " does not travel on this stream"));
+  }
+  if (!MayCall(*method, caller.role)) {
+    return absl::PermissionDeniedError(
+        caller.role == NodeRole::kNone
+            ? absl::StrCat(name, " needs a certificate")
+            : absl::StrCat(name, ": not for a ", std::string(RoleName(caller.role))));
+  }
+  return absl::OkStatus();
+}
 
 bool MayCall(Method method, NodeRole caller) {
   return std::any_of(kRules.begin(), kRules.end(), [&](const MethodRule& rule) {

@@ -5,6 +5,7 @@
 #include <span>
 #include <string_view>
 
+#include "absl/status/status.h"
 #include "proto/frame_codec.h"
 #include "proto/identity.h"
 #include "proto/transport.h"
@@ -40,5 +41,11 @@ bool MayCall(Method method, NodeRole caller);
 bool MayOpen(StreamKind kind, NodeRole caller);
 // The method that a request is; nothing for replies and empty headers.
 std::optional<Method> MethodOf(const wire::FrameHeader& header);
+
+// What every service asks before it does anything with a frame that came in on a stream of `kind`.
+// InvalidArgument: not a request, or one of another kind of stream. PermissionDenied: not for the
+// caller's role.
+absl::Status CheckCall(const wire::FrameHeader& header, StreamKind kind,
+                       const NodeIdentity& caller);
 
 }  // namespace shoal
