@@ -23,7 +23,6 @@ sigset_t Watched() {
 Signals::Signals() {
   const sigset_t set = Watched();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  signal(SIGCHLD, SIG_DFL);  // A parent that ignores it hands that on, and no child would be seen.
 }
 
 std::optional<int> Signals::WaitUntil(absl::Time deadline) {

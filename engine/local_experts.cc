@@ -1,13 +1,13 @@
 #include "engine/local_experts.h"
 
 #include <algorithm>
-#include <mutex>
+#include <atomic>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/mutex.h"
 #include "base/status_macros.h"
-#include "engine/matrix_loader.h"
 #include "model/families/family.h"
 
 namespace shoal {
@@ -17,12 +17,6 @@ namespace {
 constexpr int64_t kFfnChunk = 64;
 static_assert(kFfnChunk % kActivationBlock == 0 && kFfnChunk % kPackRows == 0);
 
-struct ExpertWeights {
-  PackedMatrix w_gate;  // [ffn_dim, hidden_dim]
-  PackedMatrix w_up;    // [ffn_dim, hidden_dim]
-  PackedMatrix w_down;  // [hidden_dim, ffn_dim]
-};
-
 }  // namespace
 
 struct LocalExperts::Impl {
@@ -30,9 +24,14 @@ struct LocalExperts::Impl {
   const KernelTable& kernels;
   ThreadPool* pool;
   Options options;
-  std::vector<std::vector<ExpertWeights>> experts;  // [n_layers][n_experts]; empty: not resident.
-  size_t resident_bytes = 0;
+  mutable Mutex mu;
+  // [n_layers * n_experts]; null: not resident.
+  std::vector<std::shared_ptr<const ExpertWeights>> experts SHOAL_GUARDED_BY(mu);
+  size_t resident_bytes SHOAL_GUARDED_BY(mu) = 0;
   uint64_t rows_computed = 0;
+
+  // What the call under way computes with, one for each of its experts.
+  std::vector<std::shared_ptr<const ExpertWeights>> held;
 
   // Buffers of one call; they grow to the largest call and stay.
   std::vector<float> act;         // [n_results, ffn_dim]: gate, then silu(gate) * up.
@@ -56,6 +55,17 @@ struct LocalExperts::Impl {
   Impl(const ModelConfig& config_, const KernelTable& kernels_, ThreadPool* pool_, Options options_)
       : config(config_), kernels(kernels_), pool(pool_), options(options_) {}
 
+  size_t Index(int layer, int expert) const {
+    SHOAL_CHECK(InRange(layer, expert));
+    return static_cast<size_t>(layer) * config.n_experts + expert;
+  }
+  bool InRange(int layer, int expert) const {
+    return layer >= 0 && layer < config.n_layers && expert >= 0 && expert < config.n_experts;
+  }
+  absl::Status Hold(int layer, const ExpertAssignment& assignment) SHOAL_EXCLUDES(mu);
+  void Replace(int layer, int expert, std::shared_ptr<const ExpertWeights> weights)
+      SHOAL_EXCLUDES(mu);
+  void ResizeBuffers(int n_results);
   bool TakesInt8(const PackedMatrix& w) const {
     return Traits(w.dtype()).quantized && !options.activations_f32;
   }
@@ -140,67 +150,73 @@ ExpertOutput LocalExperts::Impl::EncodeOutput(int n_results) {
 LocalExperts::LocalExperts(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 LocalExperts::~LocalExperts() = default;
 
+std::unique_ptr<LocalExperts> LocalExperts::Create(const ModelConfig& config,
+                                                   const KernelTable& kernels, ThreadPool* pool,
+                                                   Options options) {
+  auto impl = std::make_unique<Impl>(config, kernels, pool, options);
+  impl->row_scratch.resize(config.hidden_dim);
+  MutexLock lock(&impl->mu);
+  impl->experts.resize(static_cast<size_t>(config.n_layers) * config.n_experts);
+  return std::unique_ptr<LocalExperts>(new LocalExperts(std::move(impl)));
+}
+
 absl::StatusOr<std::unique_ptr<LocalExperts>> LocalExperts::Load(
     const ModelConfig& config, const WeightSource& source, const ExpertSlice& slice,
     const KernelTable& kernels, ThreadPool* pool, Options options) {
-  const Family* family = FindFamily(config.architecture);
-  SHOAL_CHECK(family != nullptr);  // ReadModelConfig refuses others.
-  auto impl = std::make_unique<Impl>(config, kernels, pool, options);
-  impl->row_scratch.resize(config.hidden_dim);
-  impl->experts.resize(config.n_layers);
-  for (auto& layer : impl->experts) layer.resize(config.n_experts);
-
-  MatrixLoader loader(source, kernels, pool->n_threads());
-  std::mutex mu;
+  std::unique_ptr<LocalExperts> experts = Create(config, kernels, pool, options);
+  Mutex mu;
   absl::Status status;
-  pool->ParallelFor(int64_t{config.n_layers} * config.n_experts, 1,
-                    [&](int64_t begin, int64_t end, int thread_idx) {
-                      for (int64_t i = begin; i < end; ++i) {
-                        const int layer = static_cast<int>(i / config.n_experts);
-                        const int expert = static_cast<int>(i % config.n_experts);
-                        if (!slice.Contains(expert)) continue;
-                        ExpertWeights& weights = impl->experts[layer][expert];
-                        for (const auto& [role, matrix] :
-                             {std::pair{TensorRole::kFfnGateExps, &weights.w_gate},
-                              std::pair{TensorRole::kFfnUpExps, &weights.w_up},
-                              std::pair{TensorRole::kFfnDownExps, &weights.w_down}}) {
-                          absl::StatusOr<PackedMatrix> loaded = loader.LoadExpert(
-                              TensorName(*family, role, layer), expert, thread_idx);
-                          if (loaded.ok()) {
-                            *matrix = *std::move(loaded);
-                            continue;
-                          }
-                          std::lock_guard<std::mutex> lock(mu);
-                          status.Update(loaded.status());
-                        }
-                      }
-                    });
+  const int64_t n = int64_t{config.n_layers} * config.n_experts;
+  pool->ParallelFor(n, 1, [&](int64_t i, int64_t, int) {
+    const int layer = static_cast<int>(i / config.n_experts);
+    const int expert = static_cast<int>(i % config.n_experts);
+    if (!slice.Contains(expert)) return;
+    auto weights = ReadExpert(config, source, layer, expert, kernels);
+    if (weights.ok()) return experts->Insert(layer, expert, *std::move(weights));
+    MutexLock lock(&mu);
+    status.Update(weights.status());
+  });
   SHOAL_RETURN_IF_ERROR(status);
-  for (const auto& layer : impl->experts) {
-    for (const ExpertWeights& e : layer) {
-      impl->resident_bytes += e.w_gate.n_bytes() + e.w_up.n_bytes() + e.w_down.n_bytes();
+  return experts;
+}
+
+// Takes hold of everything that the call computes with.
+absl::Status LocalExperts::Impl::Hold(int layer, const ExpertAssignment& assignment) {
+  MutexLock lock(&mu);
+  held.clear();
+  for (const int32_t id : assignment.expert_ids) {
+    std::shared_ptr<const ExpertWeights> weights =
+        InRange(layer, id) ? experts[Index(layer, id)] : nullptr;
+    if (weights == nullptr) {
+      return absl::NotFoundError(
+          absl::StrCat("expert ", id, " of layer ", layer, " is not resident here"));
     }
+    held.push_back(std::move(weights));
   }
-  return std::unique_ptr<LocalExperts>(new LocalExperts(std::move(impl)));
+  return absl::OkStatus();
+}
+
+void LocalExperts::Impl::ResizeBuffers(int n_results) {
+  const int64_t blocks = ActivationBlocks(config.ffn_dim);
+  act.resize(int64_t{n_results} * config.ffn_dim);
+  up.resize(int64_t{n_results} * config.ffn_dim);
+  act_q8.resize(n_results * blocks * kActivationBlock);
+  act_scales.resize(n_results * blocks);
+  y.resize(int64_t{n_results} * config.hidden_dim);
 }
 
 absl::StatusOr<ExpertOutput> LocalExperts::Compute(int layer, const ExpertInput& input,
                                                    const ExpertAssignment& assignment) {
+  return Compute(layer, input, assignment, [] { return false; });
+}
+
+absl::StatusOr<ExpertOutput> LocalExperts::Compute(int layer, const ExpertInput& input,
+                                                   const ExpertAssignment& assignment,
+                                                   absl::FunctionRef<bool()> give_up) {
   Impl& m = *impl_;
-  const int n_experts = static_cast<int>(assignment.expert_ids.size());
-  for (const int32_t id : assignment.expert_ids) {
-    if (!Resident(layer, id)) {
-      return absl::NotFoundError(
-          absl::StrCat("expert ", id, " of layer ", layer, " is not resident here"));
-    }
-  }
+  SHOAL_RETURN_IF_ERROR(m.Hold(layer, assignment));
   const int n_results = assignment.n_results();
-  const int64_t blocks = ActivationBlocks(m.config.ffn_dim);
-  m.act.resize(int64_t{n_results} * m.config.ffn_dim);
-  m.up.resize(int64_t{n_results} * m.config.ffn_dim);
-  m.act_q8.resize(n_results * blocks * kActivationBlock);
-  m.act_scales.resize(n_results * blocks);
-  m.y.resize(int64_t{n_results} * m.config.hidden_dim);
+  m.ResizeBuffers(n_results);
 
   const RowsView x = ViewOf(input);
   RowsView x_int8 = x;
@@ -209,12 +225,16 @@ absl::StatusOr<ExpertOutput> LocalExperts::Compute(int layer, const ExpertInput&
         m.kernels, RowFormat::kQuantized,
         MatView<const float>(input.f32.data(), input.n_rows, input.hidden_dim)));
   }
+  std::atomic<bool> gave_up{false};
   const auto for_chunks = [&](int64_t n, auto body) {
     const int64_t n_chunks = (n + kFfnChunk - 1) / kFfnChunk;
+    const auto n_experts = static_cast<int64_t>(m.held.size());
     m.pool->ParallelFor(n_experts * n_chunks, 1, [&](int64_t task, int64_t, int) {
+      if (gave_up.load(std::memory_order_relaxed)) return;
+      if (give_up()) return gave_up.store(true, std::memory_order_relaxed);
       const int e = static_cast<int>(task / n_chunks);
       const int64_t begin = task % n_chunks * kFfnChunk;
-      body(m.experts[layer][assignment.expert_ids[e]], e, begin, std::min(begin + kFfnChunk, n));
+      body(*m.held[e], e, begin, std::min(begin + kFfnChunk, n));
     });
   };
   for_chunks(m.config.ffn_dim, [&](const ExpertWeights& expert, int e, int64_t begin, int64_t end) {
@@ -224,6 +244,8 @@ absl::StatusOr<ExpertOutput> LocalExperts::Compute(int layer, const ExpertInput&
              [&](const ExpertWeights& expert, int e, int64_t begin, int64_t end) {
                m.DownChunk(expert, assignment, e, begin, end);
              });
+  m.held.clear();
+  if (gave_up.load()) return absl::CancelledError("the call was given up midway");
   m.rows_computed += n_results;
   return m.EncodeOutput(n_results);
 }
@@ -254,11 +276,33 @@ RowStatuses LocalExperts::Finish(ExpertCall /*call*/, MatView<float> out) {
   return statuses;
 }
 
-bool LocalExperts::Resident(int layer, int expert) const {
-  return layer >= 0 && layer < impl_->config.n_layers && expert >= 0 &&
-         expert < impl_->config.n_experts && !impl_->experts[layer][expert].w_gate.empty();
+void LocalExperts::Impl::Replace(int layer, int expert,
+                                 std::shared_ptr<const ExpertWeights> weights) {
+  const size_t i = Index(layer, expert);
+  MutexLock lock(&mu);
+  if (weights != nullptr) resident_bytes += weights->n_bytes();
+  if (experts[i] != nullptr) resident_bytes -= experts[i]->n_bytes();
+  experts[i].swap(weights);
+  // What was there goes with `weights`, after the lock: giving back memory takes its time.
 }
-size_t LocalExperts::resident_bytes() const { return impl_->resident_bytes; }
+
+void LocalExperts::Insert(int layer, int expert, std::shared_ptr<const ExpertWeights> weights) {
+  SHOAL_CHECK(weights != nullptr);
+  impl_->Replace(layer, expert, std::move(weights));
+}
+void LocalExperts::Remove(int layer, int expert) { impl_->Replace(layer, expert, nullptr); }
+
+bool LocalExperts::Resident(int layer, int expert) const {
+  if (!impl_->InRange(layer, expert)) return false;
+  MutexLock lock(&impl_->mu);
+  return impl_->experts[impl_->Index(layer, expert)] != nullptr;
+}
+size_t LocalExperts::resident_bytes() const {
+  MutexLock lock(&impl_->mu);
+  return impl_->resident_bytes;
+}
+const ModelConfig& LocalExperts::config() const { return impl_->config; }
+const KernelTable& LocalExperts::kernels() const { return impl_->kernels; }
 uint64_t LocalExperts::rows_computed() const { return impl_->rows_computed; }
 RowFormat LocalExperts::format() const { return impl_->options.format; }
 

@@ -4,10 +4,12 @@
 #include <memory>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "base/thread_pool.h"
 #include "engine/expert_executor.h"
 #include "engine/expert_rows.h"
+#include "engine/expert_weights.h"
 #include "engine/model_slice.h"
 #include "kernels/packed_matrix.h"
 #include "model/model_config.h"
@@ -15,8 +17,9 @@
 
 namespace shoal {
 
-// Experts resident in this process, and the executor over them; a worker runs the same class.
-// Thread-compatible.
+// Experts resident in this process, and the executor over them; a worker runs the same class. One
+// thread at a time computes; meanwhile others may add and remove experts: a call holds what it
+// computes with, so that nothing is taken from under it.
 class LocalExperts final : public ExpertExecutor {
  public:
   struct Options {
@@ -25,8 +28,10 @@ class LocalExperts final : public ExpertExecutor {
     bool activations_f32 = false;  // The slow reference path: no activation is rounded.
   };
 
-  // Loads every expert of `slice` from `source`; n_parts 0 loads none. `kernels` and `pool` outlive
-  // this.
+  // Holds no expert yet. `kernels` and `pool` outlive this.
+  static std::unique_ptr<LocalExperts> Create(const ModelConfig& config, const KernelTable& kernels,
+                                              ThreadPool* pool, Options options);
+  // Loads every expert of `slice` from `source`, with the threads of `pool`; n_parts 0 loads none.
   static absl::StatusOr<std::unique_ptr<LocalExperts>> Load(const ModelConfig& config,
                                                             const WeightSource& source,
                                                             const ExpertSlice& slice,
@@ -43,9 +48,22 @@ class LocalExperts final : public ExpertExecutor {
   // checked by the caller (worker/ops/run_experts).
   absl::StatusOr<ExpertOutput> Compute(int layer, const ExpertInput& input,
                                        const ExpertAssignment& assignment);
+  // The same, but asks `give_up` before every block of rows; once that says true the call ends
+  // soon, with Cancelled. `give_up` is called by several threads.
+  absl::StatusOr<ExpertOutput> Compute(int layer, const ExpertInput& input,
+                                       const ExpertAssignment& assignment,
+                                       absl::FunctionRef<bool()> give_up);
 
+  // --- Any thread, also while a call is computed.
+  // From the next call on (layer, expert), which are in range, is resident; in place of what was.
+  void Insert(int layer, int expert, std::shared_ptr<const ExpertWeights> weights);
+  // From the next call on it is not. The memory is free once no call computes with it.
+  void Remove(int layer, int expert);
   bool Resident(int layer, int expert) const;
   size_t resident_bytes() const;
+  const ModelConfig& config() const;
+  const KernelTable& kernels() const;
+
   uint64_t rows_computed() const;  // Result rows since the start.
   RowFormat format() const;
 

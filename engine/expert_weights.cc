@@ -1,0 +1,99 @@
+#include "engine/expert_weights.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "engine/matrix_loader.h"
+#include "model/families/family.h"
+
+namespace shoal {
+namespace {
+
+struct Part {
+  TensorRole role;
+  PackedMatrix ExpertWeights::*matrix;
+};
+constexpr std::array<Part, 3> kParts = {{{TensorRole::kFfnGateExps, &ExpertWeights::w_gate},
+                                         {TensorRole::kFfnUpExps, &ExpertWeights::w_up},
+                                         {TensorRole::kFfnDownExps, &ExpertWeights::w_down}}};
+
+const Family& FamilyOf(const ModelConfig& config) {
+  const Family* family = FindFamily(config.architecture);
+  SHOAL_CHECK(family != nullptr);  // ValidateConfig refuses others.
+  return *family;
+}
+
+// The tensor of a shard that `role` asks for, with the shape that the model gives it.
+absl::StatusOr<const ShardTensor*> FindTensor(const ModelConfig& config, const ShardInfo& shard,
+                                              TensorRole role) {
+  const Family& family = FamilyOf(config);
+  const std::string name = TensorName(family, role, shard.layer);
+  const auto found = std::find_if(shard.tensors.begin(), shard.tensors.end(),
+                                  [&](const ShardTensor& t) { return t.name == name; });
+  const auto bad = [&](const char* what) {
+    return absl::InvalidArgumentError(absl::StrCat("shard of layer ", shard.layer, " expert ",
+                                                   shard.expert, ": tensor ", name, " ", what));
+  };
+  if (found == shard.tensors.end()) return bad("is not in it");
+  const std::vector<int64_t> stack = TensorShape(*FindSpec(family, role), config);
+  if (found->shape != std::vector<int64_t>(stack.begin() + 1, stack.end())) {
+    return bad("has not the shape that the model's numbers give it");
+  }
+  return &*found;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const ExpertWeights>> ReadExpert(const ModelConfig& config,
+                                                                const WeightSource& source,
+                                                                int layer, int expert,
+                                                                const KernelTable& kernels) {
+  MatrixLoader loader(source, kernels, /*n_threads=*/1);
+  auto weights = std::make_shared<ExpertWeights>();
+  for (const Part& part : kParts) {
+    SHOAL_ASSIGN_OR_RETURN(
+        (*weights).*part.matrix,
+        loader.LoadExpert(TensorName(FamilyOf(config), part.role, layer), expert, 0));
+  }
+  return weights;
+}
+
+absl::StatusOr<std::shared_ptr<const ExpertWeights>> PackExpertShard(
+    const ModelConfig& config, const ShardInfo& shard, std::span<const std::byte> file,
+    const KernelTable& kernels) {
+  auto weights = std::make_shared<ExpertWeights>();
+  for (const Part& part : kParts) {
+    SHOAL_ASSIGN_OR_RETURN(const ShardTensor* tensor, FindTensor(config, shard, part.role));
+    const int64_t rows = tensor->shape[0];
+    const int64_t cols = tensor->shape[1];
+    const auto n_bytes = static_cast<uint64_t>(rows * RowBytes(tensor->dtype, cols));
+    if (tensor->n_bytes != n_bytes || tensor->offset > file.size() ||
+        n_bytes > file.size() - tensor->offset) {
+      return absl::InvalidArgumentError(absl::StrCat("shard of layer ", shard.layer, " expert ",
+                                                     shard.expert, ": tensor ", tensor->name,
+                                                     " does not lie inside its file"));
+    }
+    PackedMatrix matrix(kernels, tensor->dtype, rows, cols);
+    matrix.PackRows(0, rows, file.data() + tensor->offset);
+    (*weights).*part.matrix = std::move(matrix);
+  }
+  return weights;
+}
+
+uint64_t PackedExpertBytes(const ShardInfo& shard, const KernelTable& kernels) {
+  uint64_t n_bytes = 0;
+  for (const ShardTensor& tensor : shard.tensors) {
+    if (tensor.shape.size() != 2) continue;
+    n_bytes +=
+        static_cast<uint64_t>(kernels.packed_bytes(tensor.dtype, tensor.shape[0], tensor.shape[1]));
+  }
+  return n_bytes;
+}
+
+}  // namespace shoal

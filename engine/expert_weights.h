@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "absl/status/statusor.h"
+#include "kernels/packed_matrix.h"
+#include "model/manifest.h"
+#include "model/model_config.h"
+#include "model/weight_source.h"
+
+namespace shoal {
+
+// One expert's matrices, packed for one kernel table. Never changes once it is made, so that any
+// number of threads may hold it.
+struct ExpertWeights {
+  PackedMatrix w_gate;  // [ffn_dim, hidden_dim]
+  PackedMatrix w_up;    // [ffn_dim, hidden_dim]
+  PackedMatrix w_down;  // [hidden_dim, ffn_dim]
+
+  size_t n_bytes() const { return w_gate.n_bytes() + w_up.n_bytes() + w_down.n_bytes(); }
+};
+
+// Expert `expert` of `layer`, packed on the calling thread. NotFound: the source has no such
+// tensor. InvalidArgument: it is no such stack. Thread-safe.
+absl::StatusOr<std::shared_ptr<const ExpertWeights>> ReadExpert(const ModelConfig& config,
+                                                                const WeightSource& source,
+                                                                int layer, int expert,
+                                                                const KernelTable& kernels);
+
+// The same out of its shard, whose whole, verified file is `file`. InvalidArgument when the shard's
+// tensors are not the three that the model's family asks for. Thread-safe.
+absl::StatusOr<std::shared_ptr<const ExpertWeights>> PackExpertShard(
+    const ModelConfig& config, const ShardInfo& shard, std::span<const std::byte> file,
+    const KernelTable& kernels);
+
+// What such a shard takes in memory once it is packed, in bytes.
+uint64_t PackedExpertBytes(const ShardInfo& shard, const KernelTable& kernels);
+
+}  // namespace shoal
