@@ -105,8 +105,9 @@ absl::Status LoadedModel::ConnectExperts(const ModelOptions& options, RowFormat 
   remote.activations_f32 = options.activations_f32;
   const absl::Duration spin = LocalCluster::SpinFor(static_cast<int>(options.workers.size()));
   SHOAL_ASSIGN_OR_RETURN(
-      remote_experts_,
-      RemoteExperts::Connect(std::move(remote), NewGrpcDialer({.spin = spin}), NewGrpcDialer({})));
+      remote_experts_, RemoteExperts::Connect(std::move(remote),
+                                              NewGrpcDialer({.credentials = nullptr, .spin = spin}),
+                                              NewGrpcDialer({})));
   return absl::OkStatus();
 }
 

@@ -62,8 +62,10 @@ void WaitForEnd(int signal_fd) {
 
 absl::StatusOr<Worker::Parts> LoadParts(const WorkerOptions& options) {
   Worker::Parts parts;
-  SHOAL_ASSIGN_OR_RETURN(parts.listener, ListenGrpc(options.peer_listen,
-                                                    {.spin = absl::Microseconds(options.spin_us)}));
+  SHOAL_ASSIGN_OR_RETURN(parts.listener,
+                         ListenGrpc(options.peer_listen,
+                                    {.transport = {.credentials = nullptr,
+                                                   .spin = absl::Microseconds(options.spin_us)}}));
   SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<GgufReader> file,
                          GgufReader::Open(options.model_path));
   SHOAL_ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(*file));

@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "base/status_macros.h"
 #include "proto/grpc_status.h"
+#include "proto/grpc_tls.h"
 #include "proto/grpc_transport.h"
 #include "proto/grpc_wait.h"
 #include "proto/methods.h"
@@ -71,7 +72,7 @@ grpc::ChannelArguments ClientArguments() {
 
 class GrpcDialer final : public Dialer {
  public:
-  explicit GrpcDialer(GrpcOptions options) : options_(options) {}
+  explicit GrpcDialer(GrpcOptions options) : options_(std::move(options)) {}
 
   ~GrpcDialer() override {
     for (auto& [id, link] : links_) link->context.TryCancel();
@@ -82,12 +83,12 @@ class GrpcDialer final : public Dialer {
     }
   }
 
-  LinkId Dial(const Endpoint& to, StreamKind kind) override { return Open(to.address, kind).id; }
+  LinkId Dial(const Endpoint& to, StreamKind kind) override { return Open(to, kind).id; }
 
   absl::StatusOr<LinkId> Connect(const Endpoint& to, StreamKind kind,
                                  absl::Time deadline) override {
-    SHOAL_RETURN_IF_ERROR(CheckLoopback(to.address));
-    ClientLink& link = Open(to.address, kind);
+    if (options_.credentials == nullptr) SHOAL_RETURN_IF_ERROR(CheckLoopback(to.address));
+    ClientLink& link = Open(to, kind);
     link.quiet_opening = true;
     while (!link.started && !link.closed) {
       if (!HandleNext(deadline)) {
@@ -95,11 +96,11 @@ class GrpcDialer final : public Dialer {
         return absl::UnavailableError(absl::StrCat(to.address, ": no answer before the deadline"));
       }
     }
-    if (link.closed) {
-      return absl::UnavailableError(
-          absl::StrCat(to.address, ": ", FromGrpcStatus(link.finish_status).ToString()));
-    }
-    return link.id;
+    link.quiet_opening = false;
+    if (!link.closed) return link.id;
+    const absl::Status why = CloseReason(link);
+    Reap(link);
+    return why;
   }
 
   void Close(LinkId id) override {
@@ -132,15 +133,26 @@ class GrpcDialer final : public Dialer {
   }
 
  private:
-  ClientLink& Open(const std::string& address, StreamKind kind) {
+  ClientLink& Open(const Endpoint& to, StreamKind kind) {
     auto link = std::make_unique<ClientLink>();
     link->id = next_id_++;
-    link->address = address;
-    link->stub = std::make_unique<grpc::GenericStub>(
-        grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), ClientArguments()));
+    link->address = to.address;
+    link->stub = std::make_unique<grpc::GenericStub>(NewChannel(to));
     link->stream = link->stub->PrepareCall(&link->context, MethodOf(kind), &queue_);
     link->stream->StartCall(&link->start);
     return *links_.emplace(link->id, std::move(link)).first->second;
+  }
+
+  // Asks TLS for the name of whom it wants to reach: nobody else has a certificate with it.
+  std::shared_ptr<grpc::Channel> NewChannel(const Endpoint& to) const {
+    grpc::ChannelArguments args = ClientArguments();
+    if (options_.credentials == nullptr) {
+      return grpc::CreateCustomChannel(to.address, grpc::InsecureChannelCredentials(), args);
+    }
+    args.SetSslTargetNameOverride(to.node_id.empty() ? RoleDnsName(to.role)
+                                                     : NodeDnsName({to.role, to.node_id}));
+    return grpc::CreateCustomChannel(to.address, ChannelCredentialsOf(*options_.credentials->Get()),
+                                     args);
   }
 
   void WriteFirst(ClientLink& link) {
@@ -175,11 +187,11 @@ class GrpcDialer final : public Dialer {
         // A failed write means a broken stream: the read under way reports it.
         if (!ok) link.outgoing.clear();
         if (!link.outgoing.empty()) WriteFirst(link);
-        return;
+        return Reap(link);
       case Op::kFinish:
         link.closed = true;
         if (link.started || !link.quiet_opening) Tell({link.id, CloseReason(link), {}});
-        return;
+        return Reap(link);
     }
   }
 
@@ -187,12 +199,19 @@ class GrpcDialer final : public Dialer {
     if (!links_.at(event.link)->given_up) events_.push_back(std::move(event));
   }
 
+  // Forgets a link that has closed, once nothing of it is under way.
+  void Reap(const ClientLink& link) {
+    if (link.closed && !link.writing && !link.quiet_opening) links_.erase(link.id);
+  }
+
   void Finish(ClientLink& link) { link.stream->Finish(&link.finish_status, &link.finish); }
 
   static absl::Status CloseReason(const ClientLink& link) {
     const absl::Status status = FromGrpcStatus(link.finish_status);
-    return absl::UnavailableError(absl::StrCat(
-        link.address, ": ", status.ok() ? "peer closed the link" : std::string(status.message())));
+    const bool denied = status.code() == absl::StatusCode::kPermissionDenied;
+    return {denied ? status.code() : absl::StatusCode::kUnavailable,
+            absl::StrCat(link.address, ": ",
+                         status.ok() ? "peer closed the link" : std::string(status.message()))};
   }
 
   const GrpcOptions options_;
@@ -209,7 +228,8 @@ std::unique_ptr<Dialer> NewGrpcDialer(GrpcOptions options) {
   // gRPC's own poller does, but by default only every 5 s, which is past the keepalive timeout.
   // It reads this when the library is first used, so before any of its objects exists.
   setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "250", /*overwrite=*/0);
-  return std::make_unique<GrpcDialer>(options);
+  RequireTls13();
+  return std::make_unique<GrpcDialer>(std::move(options));
 }
 
 }  // namespace shoal

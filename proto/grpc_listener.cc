@@ -7,6 +7,7 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/async_stream.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <deque>
@@ -17,7 +18,9 @@
 #include "absl/time/clock.h"
 #include "base/limits.h"
 #include "base/status_macros.h"
+#include "proto/authorization.h"
 #include "proto/grpc_status.h"
+#include "proto/grpc_tls.h"
 #include "proto/grpc_transport.h"
 #include "proto/grpc_wait.h"
 #include "proto/methods.h"
@@ -32,17 +35,22 @@ constexpr size_t kMaxLinksPerKind = 64;  // Routers that one worker serves at on
 // The methods, their messages left as raw bytes. Any other name is UNIMPLEMENTED.
 class FrameService final : public grpc::Service {
  public:
-  FrameService() {
-    for (int i = 0; i < kNStreamKinds; ++i) {
+  explicit FrameService(const std::vector<StreamKind>& kinds) : kinds_(kinds) {
+    for (size_t i = 0; i < kinds.size(); ++i) {
       AddMethod(new grpc::internal::RpcServiceMethod(
-          kMethods[i], grpc::internal::RpcMethod::BIDI_STREAMING, nullptr));
-      MarkMethodRaw(i);
+          MethodOf(kinds[i]), grpc::internal::RpcMethod::BIDI_STREAMING, nullptr));
+      MarkMethodRaw(static_cast<int>(i));
     }
   }
   void Request(StreamKind kind, grpc::ServerContext* context, RawStream* stream,
                grpc::ServerCompletionQueue* queue, void* tag) {
-    RequestAsyncBidiStreaming(static_cast<int>(kind), context, stream, queue, queue, tag);
+    const auto found = std::find(kinds_.begin(), kinds_.end(), kind);
+    RequestAsyncBidiStreaming(static_cast<int>(found - kinds_.begin()), context, stream, queue,
+                              queue, tag);
   }
+
+ private:
+  const std::vector<StreamKind> kinds_;
 };
 
 enum class Op : uint8_t { kAccept, kRead, kWrite, kFinish, kWake };
@@ -56,6 +64,7 @@ struct Tag {
 // One stream and what is under way on it: at most one operation of each kind.
 struct ServerLink {
   LinkId id = 0;
+  NodeIdentity peer;
   grpc::ServerContext context;
   RawStream stream{&context};
   grpc::ByteBuffer incoming;
@@ -72,9 +81,11 @@ struct ServerLink {
 // The streams of one kind, driven by the one thread that polls them.
 class KindPoller {
  public:
-  void Init(StreamKind kind, FrameService* service,
+  // `cluster_id`: of the callers' certificates; empty: there are none.
+  void Init(StreamKind kind, FrameService* service, std::string cluster_id,
             std::unique_ptr<grpc::ServerCompletionQueue> queue) {
     kind_ = kind;
+    cluster_id_ = std::move(cluster_id);
     service_ = service;
     queue_ = std::move(queue);
   }
@@ -124,6 +135,7 @@ class KindPoller {
   }
 
   void ShutdownQueue() {
+    if (queue_ == nullptr) return;
     queue_->Shutdown();
     void* tag = nullptr;
     bool ok = false;
@@ -158,14 +170,24 @@ class KindPoller {
 
   void Accept(ServerLink& link) {
     AcceptNext();
+    absl::Status refused = CheckPeer(link);
     if (links_.size() > kMaxLinksPerKind + 1) {
-      link.finishing = true;
-      link.stream.Finish(ToGrpcStatus(absl::ResourceExhaustedError(absl::StrCat(
-                             "more than ", kMaxLinksPerKind, " open streams of one kind"))),
-                         &link.finish);
-      return;
+      refused = absl::ResourceExhaustedError(
+          absl::StrCat("more than ", kMaxLinksPerKind, " open streams of one kind"));
     }
-    link.stream.Read(&link.incoming, &link.read);
+    if (refused.ok()) return link.stream.Read(&link.incoming, &link.read);
+    link.finishing = true;
+    link.stream.Finish(ToGrpcStatus(refused), &link.finish);
+  }
+
+  // Learns who opened the stream, and whether he may.
+  absl::Status CheckPeer(ServerLink& link) const {
+    if (cluster_id_.empty()) return absl::OkStatus();
+    SHOAL_ASSIGN_OR_RETURN(link.peer, PeerOf(*link.context.auth_context(), cluster_id_));
+    if (MayOpen(kind_, link.peer.role)) return absl::OkStatus();
+    return absl::PermissionDeniedError(absl::StrCat("a node of role ",
+                                                    std::string(RoleName(link.peer.role)),
+                                                    " may not call ", MethodOf(kind_)));
   }
 
   bool HandleRead(ServerLink& link, bool ok, Listener::FrameHandler handler) {
@@ -176,7 +198,7 @@ class KindPoller {
     }
     FrameBuffer frame = ToFrameBuffer(link.incoming);
     link.stream.Read(&link.incoming, &link.read);
-    handler(link.id, NodeIdentity{}, std::move(frame));
+    handler(link.id, link.peer, std::move(frame));
     return true;
   }
 
@@ -192,6 +214,7 @@ class KindPoller {
   }
 
   StreamKind kind_ = StreamKind::kRunExperts;
+  std::string cluster_id_;
   FrameService* service_ = nullptr;
   LinkId next_id_ = 1;
   std::map<LinkId, std::unique_ptr<ServerLink>> links_;
@@ -203,7 +226,8 @@ class KindPoller {
 
 class GrpcListener final : public Listener {
  public:
-  explicit GrpcListener(GrpcOptions options) : options_(options) {}
+  explicit GrpcListener(GrpcListenOptions options)
+      : options_(std::move(options)), service_(options_.kinds) {}
 
   ~GrpcListener() override {
     if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
@@ -213,11 +237,18 @@ class GrpcListener final : public Listener {
   absl::Status Start(const std::string& address) {
     grpc::ServerBuilder builder;
     int port = 0;
-    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+    std::string cluster_id;
+    std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
+    if (options_.transport.credentials != nullptr) {
+      const auto own = options_.transport.credentials->Get();
+      cluster_id = own->cluster_id;
+      credentials = ServerCredentialsOf(*own, options_.admit_anonymous);
+    }
+    builder.AddListeningPort(address, credentials, &port);
     builder.RegisterService(&service_);
     SetArguments(builder);
-    for (int i = 0; i < kNStreamKinds; ++i) {
-      pollers_[i].Init(static_cast<StreamKind>(i), &service_, builder.AddCompletionQueue());
+    for (const StreamKind kind : options_.kinds) {
+      poller(kind).Init(kind, &service_, cluster_id, builder.AddCompletionQueue());
     }
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port == 0) {
@@ -225,13 +256,13 @@ class GrpcListener final : public Listener {
           address, ": cannot listen there; is the port taken? Port 0 takes a free one"));
     }
     address_ = absl::StrCat(address.substr(0, address.rfind(':')), ":", port);
-    for (KindPoller& poller : pollers_) poller.AcceptNext();
+    for (const StreamKind kind : options_.kinds) poller(kind).AcceptNext();
     return absl::OkStatus();
   }
 
   const std::string& address() const override { return address_; }
   bool Poll(StreamKind kind, absl::Time deadline, FrameHandler handler) override {
-    return poller(kind).Poll(options_.spin, deadline, handler);
+    return poller(kind).Poll(options_.transport.spin, deadline, handler);
   }
   absl::Status Send(StreamKind kind, LinkId link, FrameBuffer frame) override {
     return poller(kind).Send(link, std::move(frame));
@@ -255,7 +286,7 @@ class GrpcListener final : public Listener {
 
   KindPoller& poller(StreamKind kind) { return pollers_[static_cast<size_t>(kind)]; }
 
-  const GrpcOptions options_;
+  const GrpcListenOptions options_;
   std::string address_;
   FrameService service_;
   std::array<KindPoller, kNStreamKinds> pollers_;
@@ -294,9 +325,11 @@ absl::Status CheckLoopback(const std::string& address) {
 }
 
 absl::StatusOr<std::unique_ptr<Listener>> ListenGrpc(const std::string& address,
-                                                     GrpcOptions options) {
-  SHOAL_RETURN_IF_ERROR(CheckLoopback(address));
-  auto listener = std::make_unique<GrpcListener>(options);
+                                                     GrpcListenOptions options) {
+  if (options.transport.credentials == nullptr) SHOAL_RETURN_IF_ERROR(CheckLoopback(address));
+  RequireTls13();
+  if (options.kinds.empty()) options.kinds = {StreamKind::kRunExperts, StreamKind::kHealth};
+  auto listener = std::make_unique<GrpcListener>(std::move(options));
   SHOAL_RETURN_IF_ERROR(listener->Start(address));
   return listener;
 }

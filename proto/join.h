@@ -28,9 +28,8 @@ std::string FormatJoinToken(const JoinToken& token);
 // The CA certificate that whoever listens at `address` shows. Nothing secret is sent: a TLS
 // handshake, no more. PermissionDenied unless it has that digest and signed the listener's
 // certificate.
-using FetchCa = std::function<absl::StatusOr<std::string>(const std::string& address,
-                                                          const Sha256Digest& digest,
-                                                          absl::Time deadline)>;
+using FetchCa = std::function<absl::StatusOr<std::string>(
+    const std::string& address, const Sha256Digest& digest, absl::Time deadline)>;
 absl::StatusOr<std::string> FetchCaCertificate(const std::string& address,
                                                const Sha256Digest& digest, absl::Time deadline);
 

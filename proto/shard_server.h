@@ -12,8 +12,8 @@
 namespace shoal {
 
 // Answers FetchShard on a listener, on a thread of its own: pieces of shards and manifests that lie
-// in the data directory, to nodes whom the snapshot gives them: the coordinator everything, a worker
-// its assigned experts, a router everything but experts, each the manifest.
+// in the data directory, to nodes whom the snapshot gives them: the coordinator everything, a
+// worker its assigned experts, a router everything but experts, each the manifest.
 class ShardServer {
  public:
   struct Options {
