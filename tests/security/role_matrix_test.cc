@@ -15,10 +15,14 @@
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "base/certificate.h"
+#include "base/clock.h"
+#include "base/random.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/authorization.h"
 #include "proto/grpc_transport.h"
+#include "proto/join.h"
 #include "tests/support/test_credentials.h"
 
 namespace shoal {
@@ -241,6 +245,31 @@ bool Handshake(const std::string& address, const Credentials& credentials, int v
   close(fd);
   ERR_clear_error();
   return done;
+}
+
+TEST_F(RoleMatrixTest, S05_TheCoordinatorIsKnownByTheDigestOfItsCa) {
+  const Sha256Digest right = *CertificateDigest(ca_.ca_pem());
+  const std::string address = coordinator_.endpoint().address;
+  const auto fetched = FetchCaCertificate(address, right, MonotonicNow() + absl::Seconds(20));
+  ASSERT_TRUE(fetched.ok()) << fetched.status();
+  EXPECT_EQ(*CertificateDigest(*fetched), right);
+}
+
+// Goal: a node that meets another coordinator than its token is for never shows it the secret.
+// Method: a listener of another CA, which counts the frames it gets.
+TEST_F(RoleMatrixTest, S05_AnotherCaNeverGetsTheSecret) {
+  const TestCa other;
+  const EchoNode impostor(other, NodeRole::kCoordinator, {StreamKind::kControl});
+  const JoinToken token{*CertificateDigest(ca_.ca_pem()), std::string(16, 'a'),
+                        std::string(64, 'b')};
+  const auto joined = JoinCluster(
+      token, impostor.endpoint().address, FetchCaCertificate,
+      [](std::shared_ptr<CredentialSource> credentials) {
+        return NewGrpcDialer({.credentials = std::move(credentials)});
+      },
+      SystemRandom(), MonotonicNow() + absl::Seconds(20));
+  EXPECT_EQ(joined.status().code(), absl::StatusCode::kPermissionDenied) << joined.status();
+  EXPECT_EQ(impostor.n_frames(), 0);
 }
 
 TEST_F(RoleMatrixTest, S01_OnlyTls13ShakesHands) {

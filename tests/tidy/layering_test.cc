@@ -29,7 +29,7 @@ const std::vector<Rule>& Rules() {
       {"base/", {"absl/", "boost/crc.hpp", "prometheus/", "spdlog/", "openssl/"}},
       {"model/", {"base/", "absl/", "pcre2.h", "utf8proc.h", "nlohmann/"}},
       {"kernels/", {"base/", "model/", "absl/"}},
-      {"proto/", {"base/", "model/", "absl/", "grpc/", "grpcpp/", "google/protobuf/"}},
+      {"proto/", {"base/", "model/", "absl/", "grpc/", "grpcpp/", "google/protobuf/", "openssl/"}},
       {"engine/", {"base/", "model/", "kernels/", "absl/"}},
       {"router/", {"base/", "model/", "proto/", "engine/", "absl/", "boost/", "nlohmann/"}},
       {"worker/", {"base/", "model/", "proto/", "engine/", "absl/"}},
