@@ -2,12 +2,17 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "model/data_directory.h"
 #include "model/manifest.h"
 #include "model/shard_store.h"
@@ -17,13 +22,21 @@ namespace shoal {
 
 // Gets files by hash from other nodes, in chunks that are verified as they come. A source that
 // fails, has it not, or sends a bad chunk is left for the next one; what has arrived stays.
-// Thread-compatible.
+// Two chunks are under way at a time, so that the link is never idle. Thread-compatible;
+// counters() from any thread.
 class ShardFetcher {
  public:
-  explicit ShardFetcher(std::unique_ptr<Dialer> dialer) : dialer_(std::move(dialer)) {}
+  struct Options {
+    absl::Duration connect_timeout = absl::Seconds(3);
+    absl::Duration chunk_timeout = absl::Seconds(10);  // From one chunk to the next.
+  };
+  explicit ShardFetcher(std::unique_ptr<Dialer> dialer) : ShardFetcher(std::move(dialer), {}) {}
+  ShardFetcher(std::unique_ptr<Dialer> dialer, Options options)
+      : dialer_(std::move(dialer)), options_(options) {}
 
   // Puts a shard into `store`: from `sources` in their order, each asked for what is still missing.
-  // Unavailable, with the last source's reason, when none gives all of it.
+  // Unavailable, with each source's reason, when none gives all of it. Cancelled when `cancelled`
+  // (may be null) turns true. DataLoss, ResourceExhausted: the disk here.
   absl::Status Fetch(const ShardInfo& shard, std::span<const Endpoint> sources, ShardStore* store,
                      const std::atomic<bool>* cancelled);
 
@@ -34,15 +47,36 @@ class ShardFetcher {
                                             const std::atomic<bool>* cancelled);
 
   struct Counters {
-    uint64_t bytes = 0;       // Payloads that were kept.
-    uint64_t bad_chunks = 0;  // Whose hash differed.
+    uint64_t bytes = 0;              // Payloads that were kept.
+    uint64_t bad_chunks = 0;         // Whose hash or size differed; manifests that did not verify.
+    uint64_t unexpected_frames = 0;  // Damaged, late, twice, or an answer to nothing.
   };
-  Counters counters() const;
+  Counters counters() const { return {bytes_, bad_chunks_, unexpected_frames_}; }
 
  private:
-  std::unique_ptr<Dialer> dialer_;
+  // A file that is wanted, from `begin` on. file_bytes 0: the first reply says it.
+  struct Wanted {
+    std::string hash;
+    uint64_t begin = 0;
+    uint64_t file_bytes = 0;
+  };
+  // Gets each chunk in its turn; what it returns ends the download.
+  using Keep = absl::FunctionRef<absl::Status(uint64_t offset, std::span<const std::byte> chunk)>;
+  class Download;
+
+  // Whether a failure is this node's own, so that another source would not help.
+  static bool IsOwn(const absl::Status& status);
+  absl::StatusOr<LinkId> LinkTo(const Endpoint& source);
+  absl::Status DownloadFrom(const Endpoint& source, const Wanted& wanted, Keep keep,
+                            const std::atomic<bool>* cancelled);
+
+  const std::unique_ptr<Dialer> dialer_;
+  const Options options_;
+  std::map<std::pair<std::string, std::string>, LinkId> links_;  // By address and node id.
+  uint64_t next_id_ = 1;
   std::atomic<uint64_t> bytes_{0};
   std::atomic<uint64_t> bad_chunks_{0};
+  std::atomic<uint64_t> unexpected_frames_{0};
 };
 
 }  // namespace shoal

@@ -1,9 +1,8 @@
 #pragma once
 
-#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
-#include <thread>
 
 #include "model/data_directory.h"
 #include "proto/snapshot.h"
@@ -12,18 +11,31 @@
 namespace shoal {
 
 // Answers FetchShard on a listener, on a thread of its own: pieces of shards and manifests that lie
-// in the data directory, to nodes whom the snapshot gives them: the coordinator everything, a
-// worker its assigned experts, a router everything but experts, each the manifest.
+// in the data directory, to nodes whom the snapshot gives them (proto/shard_service.h). Requests
+// wait in a queue of kMaxQueuedFetches, kMaxFetchesPerLink of one link; beyond that the answer is
+// OVERLOADED.
 class ShardServer {
  public:
   struct Options {
-    Listener* listener = nullptr;  // Outlives this.
-    DataDirectory* data = nullptr;
-    // The snapshot in force; null: nothing is given to anybody.
+    Listener* listener = nullptr;   // Outlives this.
+    DataDirectory* data = nullptr;  // Outlives this.
+    // The snapshot in force; null: nothing is given to anybody. Called on the server's thread.
     std::function<std::shared_ptr<const Snapshot>()> snapshot;
   };
   static std::unique_ptr<ShardServer> Start(Options options);
   ~ShardServer();  // Stops.
+
+  // From now on it sends this many bytes a second at most; 0: as many as it can. A worker that
+  // computes leaves memory and link to its calls. Any thread.
+  void SetRate(uint64_t bytes_per_s);
+
+  struct Counters {
+    uint64_t bytes = 0;    // Payloads sent.
+    uint64_t answers = 0;  // Requests answered, also by a refusal.
+    uint64_t overloaded = 0;
+    uint64_t unexpected_frames = 0;  // Damaged, or no request for a piece of a file: no answer.
+  };
+  Counters counters() const;
 
  private:
   class Impl;
