@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/quoted.h"
 #include "base/status_macros.h"
+#include "model/shard.h"
 
 namespace shoal {
 namespace {
@@ -123,6 +124,18 @@ std::string DataDirectory::CoordinatorPath(std::string_view name) const {
   return JoinPath(JoinPath(path_, "coordinator"), name);
 }
 
+std::string DataDirectory::ModelPath(const Sha256Digest& id, std::string_view name) const {
+  return JoinPath(ModelFolder(path_, id), name);
+}
+
+absl::StatusOr<std::unique_ptr<FileLock>> DataDirectory::LockShards() {
+  absl::StatusOr<std::unique_ptr<FileLock>> lock = files_->Lock(JoinPath(path_, "shards.lock"));
+  if (!absl::IsUnavailable(lock.status())) return lock;
+  return absl::UnavailableError(
+      absl::StrCat("data directory ", path_,
+                   ": another import, or a removal of shards, is running; wait for it"));
+}
+
 absl::StatusOr<std::vector<Sha256Digest>> DataDirectory::ModelFolders() const {
   SHOAL_ASSIGN_OR_RETURN(const std::vector<std::string> names,
                          files_->List(JoinPath(path_, "models")));
@@ -200,21 +213,43 @@ absl::Status DataDirectory::RemoveModel(const Sha256Digest& id) {
   const std::string folder = ModelFolder(path_, id);
   SHOAL_RETURN_IF_ERROR(files_->Remove(ManifestPath(path_, id)));
   SHOAL_RETURN_IF_ERROR(files_->SyncDirectory(folder));
-  files_->Remove(folder).IgnoreError();  // An empty folder is no model.
+  // A folder without a manifest is no model: what is left of it may stay.
+  if (const auto names = files_->List(folder); names.ok()) {
+    for (const std::string& name : *names) files_->Remove(JoinPath(folder, name)).IgnoreError();
+  }
+  files_->Remove(folder).IgnoreError();
   return files_->SyncDirectory(JoinPath(path_, "models"));
 }
 
-absl::StatusOr<uint64_t> DataDirectory::SweepShards() {
+absl::StatusOr<std::set<Sha256Digest>> DataDirectory::NamedShards() const {
   SHOAL_ASSIGN_OR_RETURN(const std::vector<Sha256Digest> ids, ModelFolders());
-  std::set<Sha256Digest> keep;
+  std::set<Sha256Digest> named;
   for (const Sha256Digest& id : ids) {
     const absl::StatusOr<SignedManifest> model = ReadModel(id);
     if (absl::IsNotFound(model.status())) continue;
     // Not knowing what a model needs is no reason to remove it.
     if (!model.ok()) return model.status();
-    for (const ShardInfo& shard : model->manifest.shards) keep.insert(shard.hash);
+    for (const ShardInfo& shard : model->manifest.shards) named.insert(shard.hash);
   }
-  return shards_->Sweep(keep);
+  return named;
+}
+
+absl::StatusOr<uint64_t> DataDirectory::UnnamedShardBytes() const {
+  SHOAL_ASSIGN_OR_RETURN(const std::set<Sha256Digest> named, NamedShards());
+  SHOAL_ASSIGN_OR_RETURN(const std::vector<Sha256Digest> hashes, shards_->List());
+  uint64_t n = 0;
+  for (const Sha256Digest& hash : hashes) {
+    if (named.contains(hash)) continue;
+    const auto file = files_->Open(JoinPath(shards_->directory(), ShardPath(hash)));
+    if (file.ok()) n += (*file)->size();
+  }
+  return n;
+}
+
+absl::StatusOr<uint64_t> DataDirectory::SweepShards() {
+  SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<FileLock> lock, LockShards());
+  SHOAL_ASSIGN_OR_RETURN(const std::set<Sha256Digest> named, NamedShards());
+  return shards_->Sweep(named);
 }
 
 absl::StatusOr<Ed25519Key> DataDirectory::ImportKey(Random* random) {

@@ -31,6 +31,12 @@ class DataDirectory {
   std::string NodePath(std::string_view name) const;         // DIR/node/NAME
   std::string CoordinatorPath(std::string_view name) const;  // DIR/coordinator/NAME
 
+  std::string ModelPath(const Sha256Digest& id, std::string_view name) const;  // DIR/models/ID/NAME
+
+  // Held by whoever adds shards before the manifest that names them, and by SweepShards.
+  // Unavailable while another one holds it.
+  absl::StatusOr<std::unique_ptr<FileLock>> LockShards();
+
   // --- Models: manifests that are here, each with a signature that holds.
   struct Entry {
     Sha256Digest id;
@@ -39,6 +45,8 @@ class DataDirectory {
     uint64_t n_bytes = 0;
   };
   absl::StatusOr<std::vector<Entry>> ListModels() const;
+  // Ids by the names of their folders alone, sorted: a manifest need not be there.
+  absl::StatusOr<std::vector<Sha256Digest>> ModelFolders() const;
   absl::StatusOr<SignedManifest> ReadModel(const Sha256Digest& id) const;
   // The signed file itself.
   absl::StatusOr<std::string> ReadModelFile(const Sha256Digest& id) const;
@@ -48,6 +56,8 @@ class DataDirectory {
   // The last step of an import or fetch: shards are synced before.
   absl::Status WriteModel(std::string_view signed_manifest);
   absl::Status RemoveModel(const Sha256Digest& id);
+  // Bytes of shards that no manifest names: an import that was interrupted, or is under way.
+  absl::StatusOr<uint64_t> UnnamedShardBytes() const;
   // Removes shards that no manifest names; refuses while a manifest is damaged. Returns freed
   // bytes. Not beside an import: its shards come before their manifest.
   absl::StatusOr<uint64_t> SweepShards();
@@ -62,7 +72,7 @@ class DataDirectory {
     SignedManifest manifest;
   };
   absl::StatusOr<Stored> ReadStored(const Sha256Digest& id) const;
-  absl::StatusOr<std::vector<Sha256Digest>> ModelFolders() const;
+  absl::StatusOr<std::set<Sha256Digest>> NamedShards() const;
 
   FileSystem* const files_;
   const std::string path_;

@@ -34,11 +34,12 @@ struct ShardTensor {
 struct ShardInfo {
   Sha256Digest hash = {};
   ShardKind kind = ShardKind::kExpert;
-  int layer = -1;                    // -1: of no layer.
-  int expert = -1;                   // -1: no expert.
-  uint64_t file_bytes = 0;           // Header and data.
-  std::vector<Sha256Digest> chunks;  // Of each kShardChunkBytes of the file; empty if only one.
-  std::vector<ShardTensor> tensors;
+  int layer = -1;           // -1: of no layer.
+  int expert = -1;          // -1: no expert.
+  uint64_t file_bytes = 0;  // Header and data.
+  std::vector<Sha256Digest> chunks =
+      {};  // Of each kShardChunkBytes of the file; empty if only one.
+  std::vector<ShardTensor> tensors = {};
 };
 
 // What a model is: its numbers, and the shards that hold its bytes.

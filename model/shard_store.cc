@@ -164,6 +164,32 @@ absl::StatusOr<std::unique_ptr<ShardStore::Incoming>> ShardStore::Receive(const 
   return OpenIncomingShard(files_, shard, absl::StrCat(path, std::string(kPart)), path);
 }
 
+absl::Status ShardStore::Put(const Sha256Digest& hash, std::span<const std::byte> bytes) {
+  SHOAL_RETURN_IF_ERROR(MakeFolder(hash));
+  const std::string part = absl::StrCat(PathOf(hash), std::string(kPart));
+  const auto write = [&]() -> absl::Status {
+    SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, files_->Create(part));
+    return file->Append(bytes);
+  };
+  absl::Status status = write();
+  if (status.ok()) status = files_->Rename(part, PathOf(hash));
+  if (!status.ok()) files_->Remove(part).IgnoreError();  // Best effort: the next one replaces it.
+  return status;
+}
+
+std::string ShardStore::UnnamedPath() const { return JoinPath(directory_, "unnamed.part"); }
+
+absl::StatusOr<std::unique_ptr<WritableFile>> ShardStore::CreateUnnamed() {
+  return files_->Create(UnnamedPath());
+}
+
+absl::Status ShardStore::PutUnnamed(const Sha256Digest& hash) {
+  SHOAL_RETURN_IF_ERROR(MakeFolder(hash));
+  return files_->Rename(UnnamedPath(), PathOf(hash));
+}
+
+void ShardStore::RemoveUnnamed() { files_->Remove(UnnamedPath()).IgnoreError(); }
+
 absl::Status ShardStore::Remove(const Sha256Digest& hash) {
   const absl::Status removed = files_->Remove(PathOf(hash));
   return absl::IsNotFound(removed) ? absl::OkStatus() : removed;
@@ -200,7 +226,8 @@ absl::StatusOr<std::vector<Sha256Digest>> ShardStore::List() const {
 }
 
 absl::StatusOr<uint64_t> ShardStore::Sweep(const std::set<Sha256Digest>& keep) {
-  uint64_t freed = 0;
+  uint64_t freed = FileBytes(files_, UnnamedPath());
+  RemoveUnnamed();
   SHOAL_RETURN_IF_ERROR(ForEachFile(
       [&](const std::string& path, const std::string& /*name*/, const Sha256Digest& owner) {
         if (keep.contains(owner)) return absl::OkStatus();

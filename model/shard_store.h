@@ -54,6 +54,16 @@ class ShardStore {
   // `shard` lives until the result is gone. One at a time for each shard.
   absl::StatusOr<std::unique_ptr<Incoming>> Receive(const ShardInfo& shard);
 
+  // --- For an import, which has just hashed what it puts here, and syncs once for all of it before
+  // it writes the manifest. `hash` is of all bytes: nothing is checked again. Different hashes may
+  // come from different threads.
+  absl::Status Put(const Sha256Digest& hash, std::span<const std::byte> file);
+  // For a shard too large for memory: a file without a name yet, one at a time, appended to and
+  // closed; then its name.
+  absl::StatusOr<std::unique_ptr<WritableFile>> CreateUnnamed();
+  absl::Status PutUnnamed(const Sha256Digest& hash);
+  void RemoveUnnamed();  // Best effort: the next one replaces it.
+
   absl::Status Remove(const Sha256Digest& hash);  // Fine when it is not here.
   // Hashes of all files here, sorted.
   absl::StatusOr<std::vector<Sha256Digest>> List() const;
@@ -67,6 +77,7 @@ class ShardStore {
  private:
   ShardStore(FileSystem* files, std::string directory);
   std::string PathOf(const Sha256Digest& hash) const;
+  std::string UnnamedPath() const;
   absl::Status MakeFolder(const Sha256Digest& hash) const;
   // Load and Verify; fills `whole` unless it is null.
   absl::Status Check(const ShardInfo& shard, AlignedBuffer* whole);

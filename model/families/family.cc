@@ -60,6 +60,10 @@ const TensorSpec* FindSpec(const Family& family, TensorRole role) {
 
 bool IsPerLayer(const TensorSpec& spec) { return spec.name.find('#') != std::string_view::npos; }
 
+bool IsExpertStack(const TensorSpec& spec) {
+  return spec.shape[0] == Extent::kExperts && spec.shape[2] != Extent::kNone;
+}
+
 std::string TensorName(const TensorSpec& spec, int layer) {
   std::string name(spec.name);
   const size_t mark = name.find('#');

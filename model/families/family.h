@@ -75,6 +75,9 @@ const TensorSpec* FindSpec(const Family& family, TensorRole role);
 // True if there is one such tensor per layer.
 bool IsPerLayer(const TensorSpec& spec);
 
+// True if it is a stack of all experts' matrices: [n_experts, rows, cols].
+bool IsExpertStack(const TensorSpec& spec);
+
 // The tensor's name in a file. `layer` counts for per-layer tensors only.
 std::string TensorName(const TensorSpec& spec, int layer);
 // The same by role; the family must have that role.

@@ -1,0 +1,87 @@
+#include "model/import/import_plan.h"
+
+#include <utility>
+
+#include "base/check.h"
+#include "model/families/family.h"
+#include "model/shard.h"
+
+namespace shoal {
+namespace {
+
+constexpr uint64_t Aligned(uint64_t offset) {
+  return (offset + kShardAlignment - 1) / kShardAlignment * kShardAlignment;
+}
+
+ShardKind KindOf(const TensorSpec& spec) {
+  if (IsExpertStack(spec)) return ShardKind::kExpert;
+  if (IsPerLayer(spec)) return ShardKind::kTrunkLayer;
+  return spec.role == TensorRole::kTokenEmbd ? ShardKind::kEmbedding : ShardKind::kOutput;
+}
+
+class Planner {
+ public:
+  Planner(const GgufReader& file, const ModelConfig& config)
+      : file_(file), config_(config), family_(*FindFamily(config.architecture)) {}
+
+  std::vector<PlannedShard> Plan() const {
+    std::vector<PlannedShard> shards;
+    shards.push_back(Make(ShardKind::kEmbedding, -1, -1));
+    for (int layer = 0; layer < config_.n_layers; ++layer) {
+      shards.push_back(Make(ShardKind::kTrunkLayer, layer, -1));
+    }
+    for (int layer = 0; layer < config_.n_layers; ++layer) {
+      for (int expert = 0; expert < config_.n_experts; ++expert) {
+        shards.push_back(Make(ShardKind::kExpert, layer, expert));
+      }
+    }
+    shards.push_back(Make(ShardKind::kOutput, -1, -1));
+    return shards;
+  }
+
+ private:
+  PlannedShard Make(ShardKind kind, int layer, int expert) const {
+    PlannedShard shard;
+    shard.info = {.kind = kind, .layer = layer, .expert = expert, .file_bytes = kShardHeaderBytes};
+    for (const TensorSpec& spec : family_.tensors) {
+      if (KindOf(spec) != kind) continue;
+      const TensorInfo* tensor = file_.Find(TensorName(spec, layer));
+      if (tensor == nullptr) {
+        SHOAL_CHECK(spec.optional);  // ReadModelConfig has seen the others.
+        continue;
+      }
+      Add(*tensor, expert, &shard);
+    }
+    return shard;
+  }
+
+  // Puts the tensor, or its slice `expert`, behind what the shard has so far.
+  static void Add(const TensorInfo& tensor, int expert, PlannedShard* shard) {
+    ShardTensor slice{.name = tensor.name,
+                      .dtype = tensor.dtype,
+                      .shape = tensor.shape,
+                      .offset = Aligned(shard->info.file_bytes),
+                      .n_bytes = tensor.n_bytes};
+    uint64_t tensor_offset = 0;
+    if (expert >= 0) {
+      slice.shape.erase(slice.shape.begin());
+      slice.n_bytes /= static_cast<uint64_t>(tensor.shape[0]);
+      tensor_offset = static_cast<uint64_t>(expert) * slice.n_bytes;
+    }
+    shard->pieces.push_back({&tensor, tensor_offset, slice.offset, slice.n_bytes});
+    shard->info.file_bytes = slice.offset + slice.n_bytes;
+    shard->info.tensors.push_back(std::move(slice));
+  }
+
+  const GgufReader& file_;
+  const ModelConfig& config_;
+  const Family& family_;
+};
+
+}  // namespace
+
+std::vector<PlannedShard> PlanShards(const GgufReader& file, const ModelConfig& config) {
+  return Planner(file, config).Plan();
+}
+
+}  // namespace shoal

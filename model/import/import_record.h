@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "model/data_directory.h"
+
+namespace shoal {
+
+// What tells a file from every other, and from itself after a change, without reading it.
+struct FileIdentity {
+  std::string path;  // Absolute, links resolved.
+  uint64_t size = 0;
+  uint64_t mtime_ns = 0;
+  uint64_t inode = 0;
+  friend bool operator==(const FileIdentity&, const FileIdentity&) = default;
+};
+
+// NotFound, or FailedPrecondition when it is not a regular file or cannot be looked at.
+absl::StatusOr<FileIdentity> IdentityOf(const std::string& path);
+
+// From which file a model came: models/<id>/source. Only ever a shortcut; a bad record is no
+// record.
+struct ImportRecord {
+  FileIdentity file;
+  std::string default_name;  // What the model is called when nobody says otherwise.
+};
+
+absl::Status WriteImportRecord(DataDirectory* data, const Sha256Digest& model_id,
+                               const ImportRecord& record);
+
+// The model that was imported from this very file under that name (empty: the default one), if it
+// and all its shards' files are still there.
+std::optional<SignedManifest> FindImported(DataDirectory* data, const FileIdentity& file,
+                                           std::string_view model_name);
+
+}  // namespace shoal

@@ -1,0 +1,177 @@
+#include "model/shard_weights.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/check.h"
+#include "base/quoted.h"
+#include "base/status_macros.h"
+#include "model/families/family.h"
+
+namespace shoal {
+
+// Walks a family's table and finds each tensor in the manifest's shards.
+class ShardWeights::Builder {
+ public:
+  Builder(const Manifest& manifest, const Family& family, ShardWeights* out)
+      : manifest_(manifest), family_(family), out_(out) {}
+
+  absl::Status Build() {
+    for (const TensorSpec& spec : family_.tensors) {
+      const int n = IsPerLayer(spec) ? manifest_.config.n_layers : 1;
+      for (int i = 0; i < n; ++i) {
+        SHOAL_RETURN_IF_ERROR(Add(spec, IsPerLayer(spec) ? i : -1));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status Refuse(const std::string& name, const std::string& what) const {
+    return absl::InvalidArgumentError(absl::StrCat("model ", Quoted(manifest_.name), ": tensor '",
+                                                   name, "' ", what, "; import it again"));
+  }
+
+  ShardKind KindOf(const TensorSpec& spec) const {
+    if (IsExpertStack(spec)) return ShardKind::kExpert;
+    if (IsPerLayer(spec)) return ShardKind::kTrunkLayer;
+    return spec.role == TensorRole::kTokenEmbd ? ShardKind::kEmbedding : ShardKind::kOutput;
+  }
+
+  absl::Status Add(const TensorSpec& spec, int layer) {
+    Tensor tensor;
+    tensor.info.name = TensorName(spec, layer);
+    tensor.info.shape = TensorShape(spec, manifest_.config);
+    tensor.info.file_offset = out_->tensors_.size();
+    if (spec.optional && manifest_.config.tied_embeddings) return absl::OkStatus();
+    const ShardKind kind = KindOf(spec);
+    const int n_slices = kind == ShardKind::kExpert ? manifest_.config.n_experts : 1;
+    for (int i = 0; i < n_slices; ++i) {
+      const int expert = kind == ShardKind::kExpert ? i : -1;
+      SHOAL_RETURN_IF_ERROR(AddSlice(manifest_.Find(kind, layer, expert), expert, &tensor));
+    }
+    if (spec.f32_only && tensor.info.dtype != DType::kF32) {
+      return Refuse(tensor.info.name, "is not F32");
+    }
+    tensor.info.n_bytes = tensor.slice_bytes * tensor.slices.size();
+    out_->index_.emplace(tensor.info.name, out_->tensors_.size());
+    out_->tensors_.push_back(std::move(tensor));
+    return absl::OkStatus();
+  }
+
+  absl::Status AddSlice(const ShardInfo* shard, int expert, Tensor* tensor) const {
+    const std::string& name = tensor->info.name;
+    if (shard == nullptr) return Refuse(name, "has no shard");
+    const auto found =
+        std::find_if(shard->tensors.begin(), shard->tensors.end(),
+                     [&](const ShardTensor& candidate) { return candidate.name == name; });
+    if (found == shard->tensors.end()) return Refuse(name, "is missing");
+    std::vector<int64_t> shape = tensor->info.shape;
+    if (expert >= 0) shape.erase(shape.begin());
+    if (found->shape != shape) {
+      return Refuse(name, absl::StrCat("has shape [", absl::StrJoin(found->shape, ", "), "], not [",
+                                       absl::StrJoin(shape, ", "), "]"));
+    }
+    if (tensor->slices.empty()) {
+      tensor->info.dtype = found->dtype;
+      tensor->slice_bytes = found->n_bytes;
+    } else if (tensor->info.dtype != found->dtype) {
+      return Refuse(name, absl::StrCat("has another type for expert ", expert, " than for 0"));
+    }
+    tensor->slices.push_back({shard, found->offset});
+    return absl::OkStatus();
+  }
+
+  const Manifest& manifest_;
+  const Family& family_;
+  ShardWeights* const out_;
+};
+
+absl::StatusOr<std::unique_ptr<ShardWeights>> ShardWeights::Create(const Manifest* manifest,
+                                                                   ShardStore* store,
+                                                                   int max_cached) {
+  SHOAL_CHECK_GE(max_cached, 1);
+  const Family* family = FindFamily(manifest->config.architecture);
+  if (family == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "model ", Quoted(manifest->name), ": architecture ", Quoted(manifest->config.architecture),
+        " is not supported; use a model of one of these: ", SupportedArchitectures()));
+  }
+  auto weights =
+      std::unique_ptr<ShardWeights>(new ShardWeights(store, static_cast<size_t>(max_cached)));
+  SHOAL_RETURN_IF_ERROR(Builder(*manifest, *family, weights.get()).Build());
+  return weights;
+}
+
+const TensorInfo* ShardWeights::Find(std::string_view name) const {
+  const auto found = index_.find(std::string(name));
+  return found == index_.end() ? nullptr : &tensors_[found->second].info;
+}
+
+absl::Status ShardWeights::Read(const TensorInfo& tensor, uint64_t offset,
+                                std::span<std::byte> out) const {
+  SHOAL_CHECK_LT(tensor.file_offset, tensors_.size());
+  const Tensor& from = tensors_[tensor.file_offset];
+  SHOAL_CHECK(&from.info == &tensor);
+  if (offset > tensor.n_bytes || out.size() > tensor.n_bytes - offset) {
+    return absl::DataLossError(absl::StrCat("tensor '", tensor.name, "': wanted ", out.size(),
+                                            " bytes at ", offset, ", it has ", tensor.n_bytes));
+  }
+  while (!out.empty()) {
+    const Slice& slice = from.slices[offset / from.slice_bytes];
+    const uint64_t skip = offset % from.slice_bytes;
+    const size_t n = std::min<uint64_t>(out.size(), from.slice_bytes - skip);
+    SHOAL_ASSIGN_OR_RETURN(const auto bytes, Bytes(*slice.shard));
+    std::memcpy(out.data(), bytes->data() + slice.offset + skip, n);
+    out = out.subspan(n);
+    offset += n;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<const AlignedBuffer>> ShardWeights::Bytes(
+    const ShardInfo& shard) const {
+  {
+    const MutexLock lock(&mu_);
+    for (auto at = cache_.find(&shard); at != cache_.end(); at = cache_.find(&shard)) {
+      if (at->second.bytes != nullptr) {
+        at->second.last_use = ++uses_;
+        return at->second.bytes;
+      }
+      loaded_.Wait(&mu_);  // Another thread loads it; if it fails, this one tries.
+    }
+    cache_[&shard] = {};
+  }
+  absl::StatusOr<AlignedBuffer> loaded = store_->Load(shard);
+  const MutexLock lock(&mu_);
+  loaded_.SignalAll();
+  if (!loaded.ok()) {
+    cache_.erase(&shard);
+    return loaded.status();
+  }
+  auto bytes = std::make_shared<const AlignedBuffer>(*std::move(loaded));
+  cache_[&shard] = {bytes, ++uses_};
+  if (cache_.size() > max_cached_) EvictOldest();
+  return bytes;
+}
+
+void ShardWeights::EvictOldest() const {
+  auto oldest = cache_.end();
+  for (auto at = cache_.begin(); at != cache_.end(); ++at) {
+    if (at->second.bytes == nullptr) continue;  // Being loaded.
+    if (oldest == cache_.end() || at->second.last_use < oldest->second.last_use) oldest = at;
+  }
+  if (oldest != cache_.end()) cache_.erase(oldest);
+}
+
+void ShardWeights::DropCache() {
+  const MutexLock lock(&mu_);
+  for (auto at = cache_.begin(); at != cache_.end();) {
+    at = at->second.bytes != nullptr ? cache_.erase(at) : std::next(at);
+  }
+}
+
+}  // namespace shoal

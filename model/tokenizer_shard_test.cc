@@ -1,0 +1,87 @@
+#include "model/tokenizer_shard.h"
+
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace shoal {
+namespace {
+
+using ::testing::HasSubstr;
+
+TokenizerShard Sample() {
+  TokenizerShard shard;
+  Vocabulary& v = shard.vocabulary;
+  v.model = "gpt2";
+  v.pre = "qwen2";
+  v.tokens = {"a", "b", "ab", "<|end|>"};
+  v.types = {TokenType::kNormal, TokenType::kNormal, TokenType::kNormal, TokenType::kControl};
+  v.merges = {"a b"};
+  v.bos_id = 0;
+  v.eos_id = 3;
+  v.add_bos = true;
+  shard.chat_template = "{{ messages }}";
+  return shard;
+}
+
+std::string Refusal(const TokenizerShard& shard) {
+  return std::string(DecodeTokenizerShard(EncodeTokenizerShard(shard)).status().message());
+}
+
+TEST(TokenizerShardTest, DecodingUndoesEncoding) {
+  const TokenizerShard shard = Sample();
+  const auto read = DecodeTokenizerShard(EncodeTokenizerShard(shard));
+  ASSERT_TRUE(read.ok()) << read.status();
+  const Vocabulary& v = read->vocabulary;
+  EXPECT_EQ(v.model, "gpt2");
+  EXPECT_EQ(v.pre, "qwen2");
+  EXPECT_EQ(v.tokens, shard.vocabulary.tokens);
+  EXPECT_EQ(v.types, shard.vocabulary.types);
+  EXPECT_EQ(v.merges, shard.vocabulary.merges);
+  EXPECT_EQ(v.bos_id, 0);
+  EXPECT_EQ(v.eos_id, 3);
+  EXPECT_EQ(v.eot_id, -1);
+  EXPECT_EQ(v.unk_id, -1);
+  EXPECT_EQ(v.pad_id, -1);
+  EXPECT_TRUE(v.add_bos);
+  EXPECT_EQ(read->chat_template, "{{ messages }}");
+}
+
+TEST(TokenizerShardTest, AModelMayHaveNone) {
+  const auto read = DecodeTokenizerShard(EncodeTokenizerShard({}));
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_TRUE(read->vocabulary.tokens.empty());
+}
+
+TEST(TokenizerShardTest, EveryCutAndEveryExtraByteIsRefused) {
+  const std::string bytes = EncodeTokenizerShard(Sample());
+  for (size_t n = 0; n < bytes.size(); ++n) {
+    EXPECT_FALSE(DecodeTokenizerShard(bytes.substr(0, n)).ok()) << n;
+  }
+  EXPECT_FALSE(DecodeTokenizerShard(bytes + '\0').ok());
+}
+
+TEST(TokenizerShardTest, BadValuesAreNamed) {
+  TokenizerShard shard = Sample();
+  shard.vocabulary.types[2] = static_cast<TokenType>(7);
+  EXPECT_THAT(Refusal(shard), HasSubstr("token 2 has type 7"));
+  shard = Sample();
+  shard.vocabulary.merges[0] = "ab";
+  EXPECT_THAT(Refusal(shard), HasSubstr("merge 'ab'"));
+  shard = Sample();
+  shard.vocabulary.eot_id = 4;
+  EXPECT_THAT(Refusal(shard), HasSubstr("special token 4 of 4"));
+  shard = Sample();
+  shard.vocabulary.bos_id = -1;
+  EXPECT_THAT(Refusal(shard), HasSubstr("add_bos without a bos token"));
+}
+
+TEST(TokenizerShardTest, AHugeCountAllocatesNothing) {
+  std::string bytes = EncodeTokenizerShard({});
+  bytes.replace(20, 4, "\xff\xff\xff\xff");  // The count of tokens.
+  EXPECT_FALSE(DecodeTokenizerShard(bytes).ok());
+}
+
+}  // namespace
+}  // namespace shoal
