@@ -9,7 +9,7 @@
 namespace shoal {
 
 absl::StatusOr<Attention> Attention::Load(const EngineContext& context, const Family& family,
-                                          int layer, MatrixLoader* loader) {
+                                          int layer, MatrixLoader* loader, int thread_idx) {
   Attention attention;
   attention.layer_ = layer;
   const auto name = [&](TensorRole role) { return TensorName(family, role, layer); };
@@ -17,7 +17,7 @@ absl::StatusOr<Attention> Attention::Load(const EngineContext& context, const Fa
                                      std::pair{TensorRole::kAttnK, &attention.w_k_},
                                      std::pair{TensorRole::kAttnV, &attention.w_v_},
                                      std::pair{TensorRole::kAttnOutput, &attention.w_o_}}) {
-    SHOAL_ASSIGN_OR_RETURN(*matrix, loader->LoadMatrix(name(role), /*thread_idx=*/0));
+    SHOAL_ASSIGN_OR_RETURN(*matrix, loader->LoadMatrix(name(role), thread_idx));
   }
   if (context.config.head_norm) {
     SHOAL_ASSIGN_OR_RETURN(attention.w_q_norm_, loader->LoadVector(name(TensorRole::kAttnQNorm)));

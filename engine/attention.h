@@ -17,7 +17,7 @@ namespace shoal {
 class Attention {
  public:
   static absl::StatusOr<Attention> Load(const EngineContext& context, const Family& family,
-                                        int layer, MatrixLoader* loader);
+                                        int layer, MatrixLoader* loader, int thread_idx);
 
   // a->normed to a->block_out, this rank's share; appends the rows' keys and values to the cache.
   void Forward(const EngineContext& context, Activations* a) const;

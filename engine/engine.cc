@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -34,6 +35,7 @@ struct Engine::Impl {
         max_step_tokens(max_step_tokens_) {}
 
   const PackedMatrix& output_head() const { return output.empty() ? token_embd : output; }
+  absl::Status LoadTrunk(const Family& family, const WeightSource& source);
   void Embed(std::span<StepSequence> sequences);
   void Logits(std::span<const StepSequence> sequences, MatView<float> logits);
 };
@@ -63,21 +65,39 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const ModelConfig& config
                                                    .activations_f32 = options.activations_f32},
                                      options.max_step_tokens);
 
-  MatrixLoader loader(source, kernels, pool->n_threads());
-  SHOAL_ASSIGN_OR_RETURN(
-      impl->token_embd,
-      loader.LoadMatrix(TensorName(*family, TensorRole::kTokenEmbd), /*thread_idx=*/0));
-  if (!config.tied_embeddings) {
-    SHOAL_ASSIGN_OR_RETURN(impl->output, loader.LoadMatrix(TensorName(*family, TensorRole::kOutput),
-                                                           /*thread_idx=*/0));
-  }
-  SHOAL_ASSIGN_OR_RETURN(impl->w_output_norm,
-                         loader.LoadVector(TensorName(*family, TensorRole::kOutputNorm)));
-  for (int layer = slice.layers.begin; layer < slice.layers.end; ++layer) {
-    SHOAL_ASSIGN_OR_RETURN(Layer loaded, Layer::Load(impl->context, *family, layer, &loader));
-    impl->layers.push_back(std::move(loaded));
-  }
+  SHOAL_RETURN_IF_ERROR(impl->LoadTrunk(*family, source));
   return std::unique_ptr<Engine>(new Engine(std::move(impl)));
+}
+
+// Part by part in parallel: the embedding, the output head, each layer.
+absl::Status Engine::Impl::LoadTrunk(const Family& family, const WeightSource& source) {
+  const IndexRange slice = context.slice.layers;
+  MatrixLoader loader(source, context.kernels, context.pool->n_threads());
+  std::vector<std::optional<Layer>> loaded(slice.end - slice.begin);
+  std::vector<absl::Status> statuses(loaded.size() + 2);
+  const auto load = [&](int64_t part, int thread_idx) -> absl::Status {
+    if (part == 0) {
+      SHOAL_ASSIGN_OR_RETURN(
+          token_embd, loader.LoadMatrix(TensorName(family, TensorRole::kTokenEmbd), thread_idx));
+    } else if (part == 1) {
+      SHOAL_ASSIGN_OR_RETURN(w_output_norm,
+                             loader.LoadVector(TensorName(family, TensorRole::kOutputNorm)));
+      if (context.config.tied_embeddings) return absl::OkStatus();
+      SHOAL_ASSIGN_OR_RETURN(
+          output, loader.LoadMatrix(TensorName(family, TensorRole::kOutput), thread_idx));
+    } else {
+      SHOAL_ASSIGN_OR_RETURN(loaded[part - 2],
+                             Layer::Load(context, family, slice.begin + static_cast<int>(part) - 2,
+                                         &loader, thread_idx));
+    }
+    return absl::OkStatus();
+  };
+  context.pool->ParallelFor(
+      static_cast<int64_t>(statuses.size()), 1,
+      [&](int64_t part, int64_t, int thread_idx) { statuses[part] = load(part, thread_idx); });
+  for (const absl::Status& status : statuses) SHOAL_RETURN_IF_ERROR(status);
+  for (std::optional<Layer>& layer : loaded) layers.push_back(*std::move(layer));
+  return absl::OkStatus();
 }
 
 // Lays the sequences' rows out one after another: positions, rope angles, embeddings.

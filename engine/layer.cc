@@ -30,9 +30,10 @@ void NormRows(const EngineContext& context, MatView<const float> hidden,
 }
 
 absl::StatusOr<Layer> Layer::Load(const EngineContext& context, const Family& family, int layer,
-                                  MatrixLoader* loader) {
-  SHOAL_ASSIGN_OR_RETURN(Attention attention, Attention::Load(context, family, layer, loader));
-  SHOAL_ASSIGN_OR_RETURN(MoeLayer moe, MoeLayer::Load(context, family, layer, loader));
+                                  MatrixLoader* loader, int thread_idx) {
+  SHOAL_ASSIGN_OR_RETURN(Attention attention,
+                         Attention::Load(context, family, layer, loader, thread_idx));
+  SHOAL_ASSIGN_OR_RETURN(MoeLayer moe, MoeLayer::Load(context, family, layer, loader, thread_idx));
   Layer result(std::move(attention), std::move(moe));
   SHOAL_ASSIGN_OR_RETURN(result.w_attn_norm_,
                          loader->LoadVector(TensorName(family, TensorRole::kAttnNorm, layer)));

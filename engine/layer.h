@@ -14,7 +14,7 @@ namespace shoal {
 class Layer {
  public:
   static absl::StatusOr<Layer> Load(const EngineContext& context, const Family& family, int layer,
-                                    MatrixLoader* loader);
+                                    MatrixLoader* loader, int thread_idx);
 
   // Carries a->hidden through this layer.
   RowStatuses Forward(const EngineContext& context, const StepContext& step, StepObserver* observer,

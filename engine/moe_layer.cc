@@ -9,12 +9,12 @@
 namespace shoal {
 
 absl::StatusOr<MoeLayer> MoeLayer::Load(const EngineContext& /*context*/, const Family& family,
-                                        int layer, MatrixLoader* loader) {
+                                        int layer, MatrixLoader* loader, int thread_idx) {
   MoeLayer moe;
   moe.layer_ = layer;
   SHOAL_ASSIGN_OR_RETURN(
       moe.w_router_,
-      loader->LoadMatrix(TensorName(family, TensorRole::kFfnGateInp, layer), /*thread_idx=*/0));
+      loader->LoadMatrix(TensorName(family, TensorRole::kFfnGateInp, layer), thread_idx));
   return moe;
 }
 

@@ -16,7 +16,7 @@ class StepObserver;
 class MoeLayer {
  public:
   static absl::StatusOr<MoeLayer> Load(const EngineContext& context, const Family& family,
-                                       int layer, MatrixLoader* loader);
+                                       int layer, MatrixLoader* loader, int thread_idx);
 
   // a->normed to a->block_out; rows whose experts could not be reached fail one by one.
   RowStatuses Forward(const EngineContext& context, const StepContext& step, StepObserver* observer,
