@@ -32,8 +32,18 @@ absl::Status LoadedModel::Check(const ModelOptions& options) {
   return LoadedModel(SelectedKernels()).Open(options);
 }
 
+absl::Status LoadedModel::OpenSource(const ModelOptions& options) {
+  if (options.data == nullptr) {
+    SHOAL_ASSIGN_OR_RETURN(source_, OpenGgufModel(options.model_path));
+    return absl::OkStatus();
+  }
+  const int n_threads = options.threads > 0 ? options.threads : DefaultThreads();
+  SHOAL_ASSIGN_OR_RETURN(source_, OpenStoredModel(options.data, options.model_id, n_threads));
+  return absl::OkStatus();
+}
+
 absl::Status LoadedModel::Open(const ModelOptions& options) {
-  SHOAL_ASSIGN_OR_RETURN(source_, OpenGgufModel(options.model_path));
+  SHOAL_RETURN_IF_ERROR(OpenSource(options));
   const ModelConfig& config = source_->config();
   if (options.ctx_size > config.context_length) {
     return absl::InvalidArgumentError(absl::StrCat("--ctx-size: ", options.ctx_size,
@@ -67,6 +77,7 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOption
                      model->pool_.get(), experts, &model->exchange_, model->kv_cache_.get(),
                      {.max_step_tokens = options.max_step_tokens,
                       .activations_f32 = options.activations_f32}));
+  model->source_->DropCache();
   return model;
 }
 

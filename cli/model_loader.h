@@ -16,7 +16,9 @@
 namespace shoal {
 
 struct ModelOptions {
-  std::string model_path;
+  std::string model_path;         // GGUF file; not used if `data` is set.
+  DataDirectory* data = nullptr;  // Where model_id lies in shards; outlives the load.
+  Sha256Digest model_id = {};
   int threads = 0;        // 0: one per core.
   int64_t ctx_size = 0;   // Longest sequence; 0: the model's, at most kDefaultContext.
   int64_t kv_tokens = 0;  // Positions of all sequences together; 0: kDefaultSequences * ctx_size.
@@ -32,8 +34,8 @@ inline constexpr int kDefaultSequences = 4;
 // One thread per core this process may use.
 int DefaultThreads();
 
-// What `shoal up`, `bench` and `logits` all start from: a model file, its experts (here or on
-// workers), a KV cache and the engine over them.
+// What `shoal up`, `bench` and `logits` all start from: a model (a file, or shards), its experts
+// (here or on workers), a KV cache and the engine over them.
 class LoadedModel {
  public:
   // What Load would refuse without reading any weight: a bad file, or what does not fit.
@@ -58,6 +60,7 @@ class LoadedModel {
 
  private:
   explicit LoadedModel(const KernelTable& kernels) : kernels_(kernels) {}
+  absl::Status OpenSource(const ModelOptions& options);
   absl::Status Open(const ModelOptions& options);
   absl::Status CheckMemory(const ModelOptions& options) const;
   absl::Status LoadExperts(const ModelOptions& options);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "model/data_directory.h"
 #include "model/model_config.h"
 #include "model/vocabulary.h"
 #include "model/weight_source.h"
@@ -32,6 +33,11 @@ class ModelSource {
   // Forgets what weights() keeps in memory between reads: loading is over.
   virtual void DropCache() {}
 };
+
+// A model of a data directory, out of its shards. Its tokenizer's shard is read at once, the others
+// when they are wanted; `n_threads` threads read at the same time. `data` outlives the result.
+absl::StatusOr<std::unique_ptr<ModelSource>> OpenStoredModel(DataDirectory* data,
+                                                             const Sha256Digest& id, int n_threads);
 
 // A GGUF file.
 absl::StatusOr<std::unique_ptr<ModelSource>> OpenGgufModel(const std::string& path);

@@ -53,14 +53,18 @@ void BindSources(CLI::App* command) {
     if (option == command->get_help_ptr() || names.empty()) continue;
     option->envname(EnvName(names.front()));
   }
+  for (CLI::App* part : command->get_subcommands({})) BindSources(part);
 }
 
 void AddCommands(CLI::App& app, int* exit_code) {
   AddBenchCommand(app, exit_code);
   AddChatCommand(app, exit_code);
   AddDetokenizeCommand(app, exit_code);
+  AddImportCommand(app, exit_code);
   AddLogitsCommand(app, exit_code);
+  AddModelsCommand(app, exit_code);
   AddRouterCommand(app, exit_code);
+  AddShardsCommand(app, exit_code);
   AddTemplateCommand(app, exit_code);
   AddTokenizeCommand(app, exit_code);
   AddUpCommand(app, exit_code);
