@@ -11,10 +11,10 @@
 namespace shoal {
 
 struct ImportOptions {
-  std::string path;          // A GGUF file.
-  std::string model_name;    // What clients will call it; empty: as the file says.
-  int n_threads = 1;         // They hash and write while one of them reads; at least 1.
-  Random* random = nullptr;  // For the import key, where this directory has none yet.
+  std::string path;             // A GGUF file.
+  std::string model_name = {};  // What clients will call it; empty: as the file says.
+  int n_threads = 1;            // They hash and write while one of them reads; at least 1.
+  Random* random = nullptr;     // For the import key, where this directory has none yet.
   // Called now and then, on the caller's thread, with bytes of shards done so far and in all.
   std::function<void(uint64_t bytes_done, uint64_t bytes_all)> on_progress = {};
 };

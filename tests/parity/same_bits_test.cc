@@ -1,7 +1,9 @@
 // One arithmetic, whoever computes it: chunks, batches, threads and instruction sets change no bit.
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -45,6 +47,19 @@ TEST_P(SameBitsTest, ChunksBatchesThreadsAndInstructionSets) {
       }
     }
   }
+}
+
+TEST_P(SameBitsTest, ShardsServeTheSameBitsAsTheFile) {
+  std::string folder = testing::TempDir() + "/same_bits_XXXXXX";
+  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  const auto data =
+      DataDirectory::Open(MachineFileSystem(), folder, DataDirectory::Access::kShared);
+  ASSERT_TRUE(data.ok()) << data.status();
+  LocalModel from_file(GetParam(), {});
+  LocalModel from_shards(GetParam(), {.data = data->get()});
+  const std::vector<int32_t> ids = Prompt(75, from_file.config().vocab_size);
+  EXPECT_EQ(FirstDifference(from_shards.Logits(ids, 512), from_file.Logits(ids, 512)), -1);
+  std::filesystem::remove_all(folder);
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, SameBitsTest,

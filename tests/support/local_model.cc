@@ -5,6 +5,8 @@
 
 #include "absl/status/statusor.h"
 #include "model/import/gguf_model.h"
+#include "model/import/importer.h"
+#include "model/shard_weights.h"
 
 namespace shoal {
 namespace {
@@ -26,19 +28,31 @@ LocalModel::LocalModel(const std::string& path, Options options) {
   file_ = ValueOrThrow(GgufReader::Open(path));
   config_ = ValueOrThrow(ReadModelConfig(*file_));
   pool_ = std::make_unique<ThreadPool>(options.n_threads);
+  const WeightSource& weights = Weights(path, options);
   const ModelSlice slice{.layers = {0, config_.n_layers},
                          .kv_heads = {0, config_.n_kv_heads},
                          .experts = {},
                          .vocab = {0, config_.vocab_size}};
   RowFormat format = RowFormat::kF32;
-  if (!options.activations_f32) format = ValueOrThrow(RowFormatOf(config_, *file_));
+  if (!options.activations_f32) format = ValueOrThrow(RowFormatOf(config_, weights));
   experts_ = ValueOrThrow(
-      LocalExperts::Load(config_, *file_, slice.experts, kernels, pool_.get(),
+      LocalExperts::Load(config_, weights, slice.experts, kernels, pool_.get(),
                          {.format = format, .activations_f32 = options.activations_f32}));
   kv_cache_ = ValueOrThrow(KvCache::Create(config_, slice, options.kv_type, options.kv_tokens));
-  engine_ = ValueOrThrow(Engine::Create(config_, *file_, slice, kernels, pool_.get(),
+  engine_ = ValueOrThrow(Engine::Create(config_, weights, slice, kernels, pool_.get(),
                                         experts_.get(), &exchange_, kv_cache_.get(),
                                         {.activations_f32 = options.activations_f32}));
+}
+
+const WeightSource& LocalModel::Weights(const std::string& path, const Options& options) {
+  if (options.data == nullptr) return *file_;
+  const ImportResult imported = ValueOrThrow(ImportModel(
+      options.data, {.path = path, .n_threads = options.n_threads, .random = SystemRandom()}));
+  manifest_ = ValueOrThrow(options.data->ReadModel(imported.model_id)).manifest;
+  config_ = manifest_.config;
+  weights_ = ValueOrThrow(
+      ShardWeights::Create(&manifest_, &options.data->shards(), 2 * options.n_threads));
+  return *weights_;
 }
 
 std::vector<float> LocalModel::Logits(std::span<const int32_t> ids, int chunk, int n_others) {

@@ -10,7 +10,10 @@
 #include "engine/engine.h"
 #include "engine/local_experts.h"
 #include "kernels/kernel_table.h"
+#include "model/data_directory.h"
 #include "model/import/gguf_reader.h"
+#include "model/manifest.h"
+#include "model/weight_source.h"
 
 namespace shoal {
 
@@ -24,6 +27,7 @@ class LocalModel {
     KvType kv_type = KvType::kF16;
     bool activations_f32 = false;
     int64_t kv_tokens = 4096;
+    DataDirectory* data = nullptr;  // The weights come from shards: the file is imported here.
   };
   LocalModel(const std::string& path, Options options);
 
@@ -40,7 +44,11 @@ class LocalModel {
   std::vector<int32_t> Greedy(std::span<const int32_t> ids, int n);
 
  private:
+  const WeightSource& Weights(const std::string& path, const Options& options);
+
   std::unique_ptr<GgufReader> file_;
+  Manifest manifest_;                      // With Options::data.
+  std::unique_ptr<WeightSource> weights_;  // Its shards'.
   ModelConfig config_;
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<LocalExperts> experts_;
