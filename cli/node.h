@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,13 +12,18 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/clock.h"
+#include "base/file_system.h"
 #include "base/mutex.h"
+#include "base/random.h"
 #include "model/data_directory.h"
 #include "model/expert_set.h"
 #include "model/manifest.h"
 #include "proto/coordinator_client.h"
 #include "proto/credentials.h"
 #include "proto/identity.h"
+#include "proto/join.h"
+#include "proto/node_store.h"
 #include "proto/shard_fetcher.h"
 #include "proto/snapshot.h"
 
@@ -36,6 +42,16 @@ struct NodeOptions {
 // --data-dir, --coordinator, --join-token-file, --local-shards.
 void AddNodeOptions(CLI::App& command, NodeOptions* options);
 
+// What a node meets the world by.
+struct NodeSeams {
+  DialerFactory new_dialer;
+  FetchCa fetch_ca;
+  FileSystem* files = MachineFileSystem();
+  Clock* clock = SystemClock();
+  Random* random = SystemRandom();
+  absl::Duration join_time = absl::Seconds(30);  // The coordinator may be about to start, too.
+};
+
 // Everything of a model but its experts: what a router holds.
 std::vector<const ShardInfo*> TrunkShards(const Manifest& manifest);
 // The shards of those experts, in the manifest's order.
@@ -48,7 +64,8 @@ class Node {
  public:
   // Opens the data directory and joins the cluster if it never has. FailedPrecondition, with what
   // to do: no token, another role's or another cluster's directory.
-  static absl::StatusOr<std::unique_ptr<Node>> Open(const NodeOptions& options, NodeRole role);
+  static absl::StatusOr<std::unique_ptr<Node>> Open(const NodeOptions& options, NodeRole role,
+                                                    NodeSeams seams);
   ~Node();  // Stops following.
 
   DataDirectory& data() { return *data_; }
@@ -76,7 +93,8 @@ class Node {
     SignedManifest manifest;                   // Signed by the snapshot's import key.
   };
   // Waits for a snapshot that says a model, and for that model's manifest, which it fetches where
-  // it is not here. DeadlineExceeded, with what is missing. Cancelled when `cancelled` turns true.
+  // it is not here. DeadlineExceeded, with what is missing. Cancelled when `cancelled` (may be
+  // null) turns true.
   absl::StatusOr<Model> WaitForModel(absl::Time deadline, const std::atomic<bool>* cancelled);
 
   // Puts shards into the data directory that are not there: from --local-shards, from the workers
@@ -89,13 +107,20 @@ class Node {
   ShardFetcher::Counters fetched() const { return fetcher_->counters(); }
 
  private:
-  Node(std::unique_ptr<DataDirectory> data, std::unique_ptr<DataDirectory> local);
-  absl::Status Join(const NodeOptions& options, NodeRole role);
+  Node(NodeSeams seams, std::unique_ptr<DataDirectory> data, std::unique_ptr<DataDirectory> local);
+  absl::Status Start(const NodeOptions& options, NodeRole role);
+  absl::StatusOr<Credentials> Join(const JoinToken& token);
+  // The manifest that lies here, or why there is none that fits.
+  absl::StatusOr<SignedManifest> StoredManifest(const Snapshot& snapshot) const;
   absl::Status TakeManifest(const Snapshot& snapshot, const std::atomic<bool>* cancelled);
   absl::Status EnsureShard(const ShardInfo& shard, const std::atomic<bool>* cancelled);
-  std::vector<Endpoint> SourcesOf(const ShardInfo& shard) const;
+  // Workers for which `holds` is true, then the coordinator.
+  std::vector<Endpoint> Sources(
+      const Snapshot* snapshot,
+      const std::function<bool(const Snapshot::Member& worker)>& holds) const;
   void OnNewSnapshot(std::shared_ptr<const Snapshot> snapshot) SHOAL_EXCLUDES(mu_);
 
+  const NodeSeams seams_;
   const std::unique_ptr<DataDirectory> data_;
   const std::unique_ptr<DataDirectory> local_;  // Null without --local-shards.
   NodeStore store_;
