@@ -19,8 +19,8 @@ class ByteWriter {
   void U8(uint8_t value);
   void U32(uint32_t value);
   void U64(uint64_t value);
-  void F64(double value);            // Its IEEE 754 bits.
-  void Bytes(std::string_view raw);  // As they are: the reader knows how many.
+  void F64(double value);              // Its IEEE 754 bits.
+  void Bytes(std::string_view raw);    // As they are: the reader knows how many.
   void String(std::string_view text);  // u32 length, then the bytes.
 
   const std::string& bytes() const { return bytes_; }
