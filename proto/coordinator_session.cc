@@ -287,9 +287,11 @@ void CoordinatorSession::RenewIfDue() {
 void CoordinatorSession::OnRenewed(const wire::ControlReply& reply) {
   absl::Status status = absl::PermissionDeniedError(Quoted(reply.message()));
   if (reply.code() == 0) status = TakeCertificate(reply.renew().certificate());
+  if (!status.ok() && anonymous_) {
+    return GiveUp(absl::StrCat("certificate not renewed: ", std::string(status.message())));
+  }
   if (!status.ok()) {
     Log(LogLevel::kError, "certificate not renewed", {{"reason", std::string(status.message())}});
-    if (anonymous_) GiveUp("certificate not renewed");
     return;
   }
   ++counters_.renewals;
