@@ -41,9 +41,6 @@ absl::StatusOr<JoinToken> ReadToken(FileSystem* files, const std::string& path) 
   } else {
     SHOAL_ASSIGN_OR_RETURN(text, ReadFile(files, path, kMaxTokenBytes));
   }
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) {
-    text.pop_back();
-  }
   absl::StatusOr<JoinToken> token = ParseJoinToken(text);
   if (token.ok()) return token;
   return absl::InvalidArgumentError(
@@ -236,8 +233,11 @@ absl::StatusOr<SignedManifest> Node::StoredManifest(const Snapshot& snapshot) co
 
 absl::Status Node::TakeManifest(const Snapshot& snapshot, const std::atomic<bool>* cancelled) {
   if (local_ != nullptr) {
-    const absl::StatusOr<std::string> file = local_->ReadModelFile(*snapshot.model_id);
-    if (file.ok()) return data_->WriteModel(*file);
+    const absl::StatusOr<SignedManifest> there = local_->ReadModel(*snapshot.model_id);
+    if (there.ok() && there->signer == snapshot.import_key) {
+      SHOAL_ASSIGN_OR_RETURN(const std::string file, local_->ReadModelFile(*snapshot.model_id));
+      return data_->WriteModel(file);
+    }
   }
   std::vector<Endpoint> sources =
       Sources(&snapshot, [](const Snapshot::Member& worker) { return !worker.assigned.empty(); });
@@ -265,7 +265,8 @@ absl::StatusOr<Node::Model> Node::WaitForModel(absl::Time deadline,
                tried->model_id != current->model_id) {
       tried = current;
       absl::StatusOr<SignedManifest> manifest = StoredManifest(*current);
-      if (absl::IsNotFound(manifest.status()) || absl::IsDataLoss(manifest.status())) {
+      if (absl::IsNotFound(manifest.status()) || absl::IsDataLoss(manifest.status()) ||
+          absl::IsPermissionDenied(manifest.status())) {
         const absl::Status taken = TakeManifest(*current, cancelled);
         manifest = taken.ok() ? StoredManifest(*current) : taken;
       }

@@ -52,6 +52,9 @@ struct NodeSeams {
   absl::Duration join_time = absl::Seconds(30);  // The coordinator may be about to start, too.
 };
 
+// TLS over gRPC, and the machine's disks, clocks and chance (cli/node_seams.cc).
+NodeSeams MachineSeams();
+
 // Everything of a model but its experts: what a router holds.
 std::vector<const ShardInfo*> TrunkShards(const Manifest& manifest);
 // The shards of those experts, in the manifest's order.
