@@ -1,5 +1,6 @@
 #include "base/sha256.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 #include <cstring>
@@ -41,7 +42,9 @@ Sha256Digest Sha256(std::span<const std::byte> bytes) {
 
 std::string Sha256Hex(std::span<const std::byte> bytes) { return ToHex(Sha256(bytes)); }
 
-std::string ToHex(const Sha256Digest& digest) { return absl::BytesToHexString(DigestBytes(digest)); }
+std::string ToHex(const Sha256Digest& digest) {
+  return absl::BytesToHexString(DigestBytes(digest));
+}
 
 std::optional<Sha256Digest> DigestFromHex(std::string_view hex) {
   if (hex.size() != 2 * sizeof(Sha256Digest) ||
@@ -49,6 +52,10 @@ std::optional<Sha256Digest> DigestFromHex(std::string_view hex) {
     return std::nullopt;
   }
   return DigestFromBytes(absl::HexStringToBytes(std::string(hex)));
+}
+
+bool EqualInConstantTime(const Sha256Digest& a, const Sha256Digest& b) {
+  return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
 std::optional<Sha256Digest> DigestFromBytes(std::string_view bytes) {

@@ -18,7 +18,9 @@ std::string Sha256Hex(std::span<const std::byte> bytes);
 std::string ToHex(const Sha256Digest& digest);
 // Nothing unless `hex` is exactly 64 digits of 0-9a-f (S19).
 std::optional<Sha256Digest> DigestFromHex(std::string_view hex);
-// The same for 32 raw bytes, as they stand in messages.
+// As ==, in a time that does not tell where they differ.
+bool EqualInConstantTime(const Sha256Digest& a, const Sha256Digest& b);
+// As DigestFromHex, for 32 raw bytes, as they stand in messages.
 std::optional<Sha256Digest> DigestFromBytes(std::string_view bytes);
 std::string DigestBytes(const Sha256Digest& digest);
 

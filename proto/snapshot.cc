@@ -59,27 +59,6 @@ wire::Snapshot ToWire(const Snapshot& snapshot) {
   return message;
 }
 
-// "host:port" or "[address]:port", the port not 0. Who is really there, TLS proves.
-bool IsHostPort(std::string_view text) {
-  const size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos || colon == 0 || colon > kMaxHostBytes) return false;
-  std::string_view host = text.substr(0, colon);
-  const std::string port(text.substr(colon + 1));
-  int number = 0;
-  if (port.empty() || port.size() > 5 ||
-      port.find_first_not_of("0123456789") != std::string::npos ||
-      !absl::SimpleAtoi(port, &number) || number < 1 || number > 65535) {
-    return false;
-  }
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
-    host = host.substr(1, host.size() - 2);
-    return host.find_first_not_of("0123456789abcdefABCDEF:.") == std::string_view::npos;
-  }
-  return host.find_first_not_of(
-             "0123456789abcdefghijklmnopqrstuvwxyz"
-             "ABCDEFGHIJKLMNOPQRSTUVWXYZ.-_") == std::string_view::npos;
-}
-
 absl::Status ReadModel(const wire::Snapshot& message, Snapshot* out) {
   if (message.model_id().empty()) {
     if (!message.model_name().empty() || message.n_layers() != 0 || message.n_experts() != 0 ||
@@ -216,6 +195,26 @@ absl::StatusOr<wire::Snapshot> CheckSignature(std::string_view signed_bytes,
 }
 
 }  // namespace
+
+bool IsHostPort(std::string_view text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || colon == 0 || colon > kMaxHostBytes) return false;
+  std::string_view host = text.substr(0, colon);
+  const std::string port(text.substr(colon + 1));
+  int number = 0;
+  if (port.empty() || port.size() > 5 ||
+      port.find_first_not_of("0123456789") != std::string::npos ||
+      !absl::SimpleAtoi(port, &number) || number < 1 || number > 65535) {
+    return false;
+  }
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+    return host.find_first_not_of("0123456789abcdefABCDEF:.") == std::string_view::npos;
+  }
+  return host.find_first_not_of(
+             "0123456789abcdefghijklmnopqrstuvwxyz"
+             "ABCDEFGHIJKLMNOPQRSTUVWXYZ.-_") == std::string_view::npos;
+}
 
 const Snapshot::Member* Snapshot::Find(std::string_view node_id) const {
   const auto found = std::lower_bound(

@@ -45,6 +45,9 @@ struct Snapshot {
   std::vector<int> HoldersOf(int layer, int expert) const;
 };
 
+// "host:port" or "[address]:port", the port not 0: what a worker's address has to be.
+bool IsHostPort(std::string_view text);
+
 // The bytes of a wire::SignedSnapshot.
 std::string SignSnapshot(const Snapshot& snapshot, const Ed25519Key& ca_key);
 
