@@ -78,20 +78,16 @@ absl::StatusOr<Worker::Parts> LoadParts(const WorkerOptions& options) {
   parts.pool =
       std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : DefaultThreads());
   SHOAL_ASSIGN_OR_RETURN(
-      std::unique_ptr<LocalExperts> experts,
+      parts.experts,
       LocalExperts::Load(config, *file, {.part = options.part, .n_parts = options.n_parts}, kernels,
                          parts.pool.get(), {.format = format, .activations_f32 = activations_f32}));
-  parts.served =
-      std::make_shared<Served>(ServedModel{.model_id = file->HeaderHash(),
-                                           .numerics_class = NumericsClass(format, activations_f32),
-                                           .format = format,
-                                           .n_layers = config.n_layers,
-                                           .n_experts = config.n_experts,
-                                           .hidden_dim = config.hidden_dim},
-                               std::move(experts));
-  parts.served->AdvertiseAll();
-  parts.service.isa = std::string(IsaName(kernels.isa));
-  parts.service.authenticated = false;
+  parts.service = {.served = {.model_id = file->HeaderHash(),
+                              .numerics_class = NumericsClass(format, activations_f32),
+                              .format = format,
+                              .n_layers = config.n_layers,
+                              .n_experts = config.n_experts,
+                              .hidden_dim = config.hidden_dim},
+                   .isa = std::string(IsaName(kernels.isa))};
   return parts;
 }
 
@@ -99,7 +95,7 @@ absl::Status RunWorker(const WorkerOptions& options) {
   InitLog(absl::StrCat("worker-", options.part));
   const int signal_fd = SignalDescriptor();
   SHOAL_ASSIGN_OR_RETURN(Worker::Parts parts, LoadParts(options));
-  const auto resident_bytes = static_cast<long long>(parts.served->experts().resident_bytes());
+  const auto resident_bytes = static_cast<long long>(parts.experts->resident_bytes());
   const std::unique_ptr<Worker> worker = Worker::Start(std::move(parts));
   Log(LogLevel::kInfo, "serving",
       {{"peer_listen", worker->address()}, {"resident_bytes", resident_bytes}});

@@ -34,20 +34,16 @@ std::unique_ptr<TestCluster> TestCluster::Start(const ModelConfig& config,
         LoadExperts(config, weights, {.part = w, .n_parts = n_workers}, {.format = *format});
     auto listener = listen(w);
     SHOAL_CHECK(listener.ok());
-    auto served = std::make_shared<Served>(
-        ServedModel{.model_id = kModelId,
-                    .numerics_class = NumericsClass(*format, /*activations_f32=*/false),
-                    .format = *format,
-                    .n_layers = config.n_layers,
-                    .n_experts = config.n_experts,
-                    .hidden_dim = config.hidden_dim},
-        std::move(loaded.experts));
-    served->AdvertiseAll();
     WorkerService::Options service;
-    service.authenticated = false;  // Some of these networks carry no certificates.
+    service.served = {.model_id = kModelId,
+                      .numerics_class = NumericsClass(*format, /*activations_f32=*/false),
+                      .format = *format,
+                      .n_layers = config.n_layers,
+                      .n_experts = config.n_experts,
+                      .hidden_dim = config.hidden_dim};
     cluster->workers_.push_back(Worker::Start({.listener = *std::move(listener),
                                                .pool = std::move(loaded.pool),
-                                               .served = std::move(served),
+                                               .experts = std::move(loaded.experts),
                                                .service = std::move(service)}));
     cluster->options_.addresses.push_back(cluster->workers_.back()->address());
   }

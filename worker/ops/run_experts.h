@@ -6,7 +6,6 @@
 #include <string>
 
 #include "absl/time/time.h"
-#include "base/clock.h"
 #include "engine/expert_rows.h"
 #include "engine/local_experts.h"
 #include "proto/frame_codec.h"
@@ -33,12 +32,11 @@ class RunExpertsOp {
   };
 
   // `experts` outlives this.
-  RunExpertsOp(ServedModel served, LocalExperts* experts, Clock* clock = SystemClock());
+  RunExpertsOp(ServedModel served, LocalExperts* experts);
 
   // Answers a call that came from outside: any bytes in `request` and `payload` get an answer, and
   // one that does not hold is refused with its typed code and the reason. `deadline` is when the
-  // caller stops waiting: it is looked at before the work and before every block of rows. A row
-  // that holds a number that is not finite spoils its own result rows and no others.
+  // caller stops waiting.
   Answer Handle(const wire::RunExpertsRequest& request, std::span<const std::byte> payload,
                 absl::Time deadline);
 
@@ -61,7 +59,6 @@ class RunExpertsOp {
 
   const ServedModel served_;
   LocalExperts* const experts_;
-  Clock* const clock_;
   ExpertInput input_;            // Points into the payload of the call under way.
   ExpertAssignment assignment_;  // Keeps its memory from call to call.
 };
