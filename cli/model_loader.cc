@@ -7,12 +7,18 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/status_macros.h"
 #include "cli/local_cluster.h"
 #include "proto/grpc_transport.h"
 
 namespace shoal {
+namespace {
+
+constexpr absl::Duration kServableTime = absl::Seconds(10);  // Workers listen already.
+
+}  // namespace
 
 int DefaultThreads() {
   cpu_set_t cpus;
@@ -111,15 +117,15 @@ absl::Status LoadedModel::LoadExperts(const ModelOptions& options) {
 
 absl::Status LoadedModel::ConnectExperts(const ModelOptions& options, RowFormat format) {
   RemoteExperts::Options remote = RemoteExperts::OptionsFor(config(), format, kernels_);
-  remote.addresses = options.workers;
   remote.model_id = source_->model_id();
   remote.activations_f32 = options.activations_f32;
   const absl::Duration spin = LocalCluster::SpinFor(static_cast<int>(options.workers.size()));
   SHOAL_ASSIGN_OR_RETURN(
-      remote_experts_, RemoteExperts::Connect(std::move(remote),
-                                              NewGrpcDialer({.credentials = nullptr, .spin = spin}),
-                                              NewGrpcDialer({})));
-  return absl::OkStatus();
+      remote_experts_, RemoteExperts::Create(std::move(remote),
+                                             NewGrpcDialer({.credentials = nullptr, .spin = spin}),
+                                             NewGrpcDialer({})));
+  remote_experts_->SetMembers(StaticMembers(options.workers));
+  return remote_experts_->WaitUntilServable(MonotonicNow() + kServableTime);
 }
 
 }  // namespace shoal

@@ -11,7 +11,7 @@
 namespace shoal {
 namespace {
 
-constexpr int kMaxWorkers = 64;
+constexpr int kMaxLocalWorkers = 64;
 
 void PrintWhatToTry(const std::string& url, const std::string& model) {
   PrintListening(url, model);
@@ -41,7 +41,7 @@ void AddUpCommand(CLI::App& app, int* exit_code) {
   command
       ->add_option("--workers", options->n_workers,
                    "Worker processes that hold the experts; 0: everything in one process")
-      ->check(CLI::Range(0, kMaxWorkers));
+      ->check(CLI::Range(0, kMaxLocalWorkers));
   command->add_option("--data-dir", options->data_dir,
                       "Folder for what outlives a run; nothing is kept there yet");
   command->callback([options, exit_code] {

@@ -8,16 +8,23 @@
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/random.h"
+#include "model/expert_set.h"
 
 namespace shoal {
 
 WorkerService::WorkerService(Options options, LocalExperts* experts)
-    : options_(std::move(options)), run_experts_(options_.served, experts) {
+    : options_(std::move(options)),
+      run_experts_(options_.served, experts),
+      incarnation_(SystemRandom()->Next64()) {
+  ExpertSet resident(options_.served.n_layers, options_.served.n_experts);
   for (int layer = 0; layer < options_.served.n_layers; ++layer) {
     for (int expert = 0; expert < options_.served.n_experts; ++expert) {
-      if (experts->Resident(layer, expert)) ++resident_experts_;
+      if (experts->Resident(layer, expert)) resident.Insert(layer, expert);
     }
   }
+  resident_ = resident.Bytes();
+  resident_experts_ = static_cast<uint64_t>(resident.size());
   resident_bytes_ = experts->resident_bytes();
 }
 
@@ -85,6 +92,8 @@ void WorkerService::OnHealth(const FrameBuffer& buffer, const Reply& reply) {
   status.set_resident_experts(resident_experts_);
   status.set_resident_expert_bytes(resident_bytes_);
   status.set_rss_bytes(static_cast<uint64_t>(ResidentBytes()));
+  status.set_resident(resident_);
+  status.set_incarnation(incarnation_);
   reply(EncodeFrame(header));
 }
 

@@ -56,6 +56,8 @@ class WorkerService {
 
   const Options options_;
   RunExpertsOp run_experts_;
+  const uint64_t incarnation_;
+  std::string resident_;  // An ExpertSet's bytes.
   uint64_t resident_experts_ = 0;
   uint64_t resident_bytes_ = 0;
   BoundedQueue<Call> queue_{kMaxCallsPerPeer};

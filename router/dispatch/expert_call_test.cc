@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <random>
+#include <utility>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -18,11 +19,17 @@ constexpr uint32_t kHidden = 8;
 WorkerCall CallOn(LinkId link, uint32_t n_results) {
   WorkerCall call;
   call.link = link;
-  call.worker = "worker " + std::to_string(link);
   call.format = RowFormat::kF32;
   call.n_results = n_results;
   call.hidden_dim = kHidden;
   return call;
+}
+
+// Opens a call and has it sent.
+WorkerCall& OpenSent(CallTable& table, WorkerCall call, uint32_t worker = 0) {
+  WorkerCall& opened = table.Open(std::move(call), /*step=*/5, /*layer=*/2, worker, /*attempt=*/0);
+  opened.state = CallState::kSent;
+  return opened;
 }
 
 wire::RunExpertsReply ReplyTo(const WorkerCall& call) {
@@ -47,9 +54,11 @@ FrameBuffer FrameOf(const wire::RunExpertsReply& reply, float value) {
 
 TEST(CallTableTest, RightReplyIsUsed) {
   CallTable table(kIncarnation);
-  const WorkerCall& call = table.Open(CallOn(1, 3), /*step=*/5, /*layer=*/2, /*worker=*/0);
+  const WorkerCall& call = OpenSent(table, CallOn(1, 3));
   table.OnFrame(1, FrameOf(ReplyTo(call), 2.5F));
-  EXPECT_EQ(table.n_open(), 0);
+  EXPECT_EQ(call.state, CallState::kAnswered);
+  EXPECT_EQ(table.NextEnded(), 0);
+  EXPECT_EQ(table.NextEnded(), std::nullopt);
   EXPECT_TRUE(call.status.ok()) << call.status;
   ASSERT_EQ(call.output.f32.size(), 3U * kHidden);
   EXPECT_EQ(call.output.f32[23], 2.5F);
@@ -57,7 +66,7 @@ TEST(CallTableTest, RightReplyIsUsed) {
 
 TEST(CallTableTest, F23_DuplicatesAreDropped) {
   CallTable table(kIncarnation);
-  const WorkerCall& call = table.Open(CallOn(1, 1), 5, 2, 0);
+  const WorkerCall& call = OpenSent(table, CallOn(1, 1));
   const auto reply = ReplyTo(call);
   table.OnFrame(1, FrameOf(reply, 1.0F));
   for (int i = 0; i < 3; ++i) table.OnFrame(1, FrameOf(reply, 9.0F));
@@ -67,13 +76,13 @@ TEST(CallTableTest, F23_DuplicatesAreDropped) {
 
 TEST(CallTableTest, F23_LateRepliesAreDropped) {
   CallTable table(kIncarnation);
-  const auto late = ReplyTo(table.Open(CallOn(1, 1), 5, 2, 0));
-  table.FailOpen(absl::UnavailableError("deadline"));
+  const auto late = ReplyTo(OpenSent(table, CallOn(1, 1)));
+  table.End(0, CallState::kAbandoned, absl::UnavailableError("deadline"));
   table.Clear();
-  table.OnFrame(1, FrameOf(late, 9.0F));                       // Nothing is open.
-  const WorkerCall& call = table.Open(CallOn(1, 1), 5, 2, 0);  // All alike but its number.
+  table.OnFrame(1, FrameOf(late, 9.0F));                   // Nothing is open.
+  const WorkerCall& call = OpenSent(table, CallOn(1, 1));  // All alike but its number.
   table.OnFrame(1, FrameOf(late, 9.0F));
-  EXPECT_EQ(table.n_open(), 1);
+  EXPECT_TRUE(call.open());
   EXPECT_EQ(table.dropped().late, 2U);
   table.OnFrame(1, FrameOf(ReplyTo(call), 1.0F));
   EXPECT_EQ(call.output.f32[0], 1.0F);
@@ -81,12 +90,12 @@ TEST(CallTableTest, F23_LateRepliesAreDropped) {
 
 TEST(CallTableTest, F23_UnknownRepliesAreDropped) {
   CallTable table(kIncarnation);
-  const WorkerCall& call = table.Open(CallOn(1, 1), 5, 2, 0);
+  const WorkerCall& call = OpenSent(table, CallOn(1, 1));
   const auto expect_dropped = [&](auto change) {
     auto reply = ReplyTo(call);
     change(*reply.mutable_id());
     table.OnFrame(1, FrameOf(reply, 9.0F));
-    EXPECT_EQ(table.n_open(), 1);
+    EXPECT_TRUE(call.open());
   };
   expect_dropped([](wire::CallId& id) { id.set_router_incarnation(78); });
   expect_dropped([](wire::CallId& id) { id.set_call(2); });
@@ -101,15 +110,15 @@ TEST(CallTableTest, F23_UnknownRepliesAreDropped) {
 
 TEST(CallTableTest, I3_ReplyOverAnotherLinkIsDropped) {
   CallTable table(kIncarnation);
-  const WorkerCall& call = table.Open(CallOn(1, 1), 5, 2, 0);
+  const WorkerCall& call = OpenSent(table, CallOn(1, 1));
   table.OnFrame(2, FrameOf(ReplyTo(call), 9.0F));
-  EXPECT_EQ(table.n_open(), 1);
+  EXPECT_TRUE(call.open());
   EXPECT_EQ(table.dropped().unknown, 1U);
 }
 
 TEST(CallTableTest, F23_RandomRepliesAreNeverUsed) {
   CallTable table(kIncarnation);
-  const WorkerCall& call = table.Open(CallOn(1, 1), 5, 2, 0);
+  const WorkerCall& call = OpenSent(table, CallOn(1, 1));
   std::mt19937_64 rng(17);
   for (int i = 0; i < 100000; ++i) {
     auto reply = ReplyTo(call);
@@ -118,43 +127,44 @@ TEST(CallTableTest, F23_RandomRepliesAreNeverUsed) {
     reply.mutable_id()->set_attempt(1 + rng() % 3);  // Never the one that is outstanding.
     table.OnFrame(1, FrameOf(reply, 9.0F));
   }
-  EXPECT_EQ(table.n_open(), 1);
+  EXPECT_TRUE(call.open());
   EXPECT_EQ(table.dropped().unknown, 100000U);
 }
 
 TEST(CallTableTest, F09_CorruptFrameFailsWhatThatWorkerOwes) {
   CallTable table(kIncarnation);
-  table.Open(CallOn(1, 1), 5, 2, 0);
-  table.Open(CallOn(2, 1), 5, 2, 1);
+  OpenSent(table, CallOn(1, 1));
+  OpenSent(table, CallOn(2, 1), 1);
   FrameBuffer bad = FrameOf(ReplyTo(table.calls()[0]), 1.0F);
   bad.data()[bad.size() - 1] ^= std::byte{4};
-  table.OnFrame(1, std::move(bad));
+  EXPECT_EQ(table.OnFrame(1, std::move(bad)), CallTable::FrameKind::kCorrupt);
   EXPECT_EQ(table.dropped().corrupt, 1U);
-  EXPECT_EQ(table.calls()[0].status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(std::string(table.calls()[0].status.message()), HasSubstr("worker 1: "));
-  EXPECT_TRUE(table.calls()[1].open);
+  EXPECT_EQ(table.calls()[0].state, CallState::kCorrupt);
+  EXPECT_FALSE(table.calls()[0].status.ok());
+  EXPECT_TRUE(table.calls()[1].open());
 }
 
 TEST(CallTableTest, I3_ReplyOfAnotherShapeFailsTheCall) {
   for (int wrong = 0; wrong < 3; ++wrong) {
     CallTable table(kIncarnation);
-    const WorkerCall& call = table.Open(CallOn(1, 2), 5, 2, 0);
+    const WorkerCall& call = OpenSent(table, CallOn(1, 2));
     auto reply = ReplyTo(call);
     if (wrong == 0) reply.set_n_rows(1);
     if (wrong == 1) reply.set_hidden_dim(kHidden - 1);
     if (wrong == 2) reply.set_format(wire::ROW_FORMAT_QUANTIZED);
     table.OnFrame(1, FrameOf(reply, 1.0F));
-    EXPECT_EQ(call.status.code(), absl::StatusCode::kUnavailable) << wrong;
+    EXPECT_EQ(call.state, CallState::kCorrupt) << wrong;
+    EXPECT_FALSE(call.status.ok());
     EXPECT_TRUE(call.output.f32.empty());
   }
 }
 
-TEST(CallTableTest, F10_ReplyThatIsNotFiniteFailsTheCall) {
+TEST(CallTableTest, F10_RowsThatAreNotFiniteAreNamed) {
   for (const float value : {INFINITY, -INFINITY, NAN}) {
     CallTable table(kIncarnation);
-    const WorkerCall& call = table.Open(CallOn(1, 2), 5, 2, 0);
+    const WorkerCall& call = OpenSent(table, CallOn(1, 2));
     table.OnFrame(1, FrameOf(ReplyTo(call), value));
-    EXPECT_THAT(std::string(call.status.message()), HasSubstr("not finite"));
+    EXPECT_THAT(call.rows_not_finite, testing::ElementsAre(0, 1));
   }
 }
 
@@ -162,7 +172,7 @@ TEST(CallTableTest, TypedRefusalsKeepTheirMeaning) {
   for (int code = 0; code <= 12; ++code) {
     if (code == wire::REPLY_CODE_OK) continue;
     CallTable table(kIncarnation);
-    const WorkerCall& call = table.Open(CallOn(1, 2), 5, 2, 0);
+    const WorkerCall& call = OpenSent(table, CallOn(1, 2));
     auto reply = ReplyTo(call);
     reply.set_code(static_cast<wire::ReplyCode>(code));
     reply.set_message("because");
@@ -171,21 +181,19 @@ TEST(CallTableTest, TypedRefusalsKeepTheirMeaning) {
     table.OnFrame(1, EncodeFrame(header));
     const bool elsewhere =
         code >= wire::REPLY_CODE_NOT_RESIDENT && code <= wire::REPLY_CODE_DEADLINE_PASSED;
-    EXPECT_EQ(call.status.code(),
-              elsewhere ? absl::StatusCode::kUnavailable : absl::StatusCode::kFailedPrecondition)
-        << code;
+    EXPECT_EQ(call.state, elsewhere ? CallState::kRefused : CallState::kHopeless) << code;
     EXPECT_THAT(std::string(call.status.message()), HasSubstr("because"));
   }
 }
 
 TEST(CallTableTest, ClosedLinkFailsItsCallsOnly) {
   CallTable table(kIncarnation);
-  table.Open(CallOn(1, 1), 5, 2, 0);
-  table.Open(CallOn(2, 1), 5, 2, 1);
+  OpenSent(table, CallOn(1, 1));
+  OpenSent(table, CallOn(2, 1), 1);
   table.OnClosed(2, absl::UnavailableError("reset"));
-  EXPECT_TRUE(table.calls()[0].open);
-  EXPECT_FALSE(table.calls()[1].open);
-  EXPECT_EQ(table.calls()[1].status.message(), "worker 2: reset");
+  EXPECT_TRUE(table.calls()[0].open());
+  EXPECT_EQ(table.calls()[1].state, CallState::kLost);
+  EXPECT_THAT(std::string(table.calls()[1].status.message()), HasSubstr("reset"));
 }
 
 }  // namespace

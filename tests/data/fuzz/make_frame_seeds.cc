@@ -52,9 +52,9 @@ void MakeSeeds(const std::string& folder) {
   const auto weights = RandomExpertWeights(config, DType::kQ8_0, 11);
   InProcessNetwork network;
   const auto cluster = TestCluster::Start(config, *weights, 2, network);
-  auto remote = RemoteExperts::Connect(
-      cluster->options(), std::make_unique<RecordingDialer>(network.NewDialer(), folder),
-      network.NewDialer());
+  auto remote = TestCluster::Connect(cluster->options(), cluster->members(),
+                                     std::make_unique<RecordingDialer>(network.NewDialer(), folder),
+                                     network.NewDialer());
   SHOAL_CHECK(remote.ok());
   for (const int n_tokens : {1, 2, 16}) {
     const RandomRows rows(config, n_tokens, 70 + n_tokens);
