@@ -277,6 +277,7 @@ absl::Time LayerCalls::SoonAfterNow() {
 
 void LayerCalls::Tend(absl::Time now) {
   now_ = now;
+  if (done()) return;
   const auto n_calls = static_cast<int>(table_.calls().size());
   for (int i = 0; i < n_calls; ++i) {
     const WorkerCall& call = table_.call(i);
@@ -384,6 +385,9 @@ void LayerCalls::FailRestAsUnavailable() {
 }
 
 RowStatuses LayerCalls::Combine(const KernelTable& kernels, MatView<float> out) {
+  parked_.clear();
+  AbandonSettled();
+  HandleEnded();
   outputs_.clear();
   for (const WorkerCall& call : table_.calls()) outputs_.push_back(call.output);
   for (int t = 0; t < n_tokens_; ++t) {
