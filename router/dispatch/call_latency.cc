@@ -18,9 +18,9 @@ size_t CallLatency::IndexOf(int layer, int n_rows) {
 
 void CallLatency::Add(int layer, int n_rows, absl::Duration took) {
   Histogram& histogram = histograms_[IndexOf(layer, n_rows)];
-  const double octaves =
-      std::log2(std::max(absl::ToDoubleMicroseconds(took), kFirstBinUs) / kFirstBinUs);
-  ++histogram.counts[static_cast<size_t>(std::min(static_cast<int>(octaves * 2), kBins - 1))];
+  const double us = std::max(absl::ToDoubleMicroseconds(took), kFirstBinUs);
+  const double bin = std::min(2 * std::log2(us / kFirstBinUs), double{kBins - 1});
+  ++histogram.counts[static_cast<size_t>(bin)];
   if (++histogram.total < kMost) return;
   histogram.total = 0;
   for (uint32_t& count : histogram.counts) histogram.total += count /= 2;

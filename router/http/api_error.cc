@@ -1,6 +1,7 @@
 #include "router/http/api_error.h"
 
 #include "absl/strings/cord.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/quoted.h"
 #include "nlohmann/json.hpp"
@@ -10,6 +11,8 @@ namespace {
 
 constexpr char kParamPayload[] = "shoal/param";
 constexpr char kCodePayload[] = "shoal/code";
+// How the text of an Unavailable begins that came of an expert's last replica (FAILURE-MODEL F02).
+constexpr char kExpertUnavailable[] = "expert_unavailable";
 
 std::string Payload(const absl::Status& status, const char* name) {
   const auto payload = status.GetPayload(name);
@@ -59,7 +62,8 @@ ApiError ToApiError(const absl::Status& status) {
     case absl::StatusCode::kDeadlineExceeded:
     case absl::StatusCode::kCancelled:
       error.http_status = 503;
-      error.code = "unavailable";
+      error.code = absl::StartsWith(status.message(), kExpertUnavailable) ? kExpertUnavailable
+                                                                          : "unavailable";
       error.message = "a part of the model cannot be reached at the moment; try again";
       return error;
     default:

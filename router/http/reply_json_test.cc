@@ -1,7 +1,10 @@
 #include "router/http/reply_json.h"
 
+#include <algorithm>
+
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "router/http/api.h"
 #include "router/http/api_error.h"
 
 namespace shoal {
@@ -82,6 +85,22 @@ TEST(ReplyJsonTest, S12_ErrorsOfOursKeepTheirInsides) {
   EXPECT_EQ(body.dump().find("10.0.0.7"), std::string::npos);
   EXPECT_EQ(body["error"]["code"], "unavailable");
   EXPECT_EQ(body["error"]["type"], "server_error");
+}
+
+TEST(ReplyJsonTest, F02_ALostExpertHasACodeOfItsOwn) {
+  const absl::Status lost = absl::UnavailableError(
+      "expert_unavailable: no worker within reach holds expert 3 of layer 9");
+  const ApiError error = ToApiError(lost);
+  EXPECT_EQ(error.http_status, 503);
+  EXPECT_EQ(error.code, "expert_unavailable");
+  EXPECT_EQ(error.message.find("layer 9"), std::string::npos);
+  const HttpReply reply = ErrorReply(lost);
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_TRUE(std::any_of(reply.fields.begin(), reply.fields.end(),
+                          [](const auto& field) { return field.first == "Retry-After"; }));
+  const auto events = Events(ErrorEvent(lost));
+  ASSERT_EQ(events.size(), 1U);
+  EXPECT_EQ(events[0]["error"]["code"], "expert_unavailable");
 }
 
 }  // namespace
