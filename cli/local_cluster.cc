@@ -5,21 +5,30 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/status_macros.h"
 #include "nlohmann/json.hpp"
 
 namespace shoal {
 namespace {
 
+constexpr char kAnyPort[] = "127.0.0.1:0";
 constexpr absl::Duration kStopTime = absl::Seconds(6);     // A worker drains for 5 s.
 constexpr absl::Duration kSpin = absl::Microseconds(100);  // Twice what waking a core costs.
+
+std::string OpsAddress(const LocalCluster::Options& options, int worker) {
+  if (options.ops_host.empty()) return "";
+  return absl::StrCat(options.ops_host, ":", options.ops_port == 0 ? 0 : options.ops_port + worker);
+}
 
 std::vector<std::string> WorkerArgs(const LocalCluster::Options& options, int part) {
   const auto spin = LocalCluster::SpinFor(options.n_workers);
   return {"worker",        options.model_path,
           "--part",        std::to_string(part),
           "--n-parts",     std::to_string(options.n_workers),
-          "--peer-listen", "127.0.0.1:0",
+          "--replicas",    std::to_string(options.replicas),
+          "--ops-listen",  OpsAddress(options, part),
+          "--peer-listen", kAnyPort,
           "--threads",     std::to_string(options.threads_per_worker),
           "--spin-us",     std::to_string(absl::ToInt64Microseconds(spin)),
           "--activations", options.activations_f32 ? "f32" : "int8"};
@@ -42,12 +51,17 @@ absl::StatusOr<std::unique_ptr<LocalCluster>> LocalCluster::Start(const Options&
   const absl::Time deadline = MonotonicNow() + options.ready_timeout;
   std::unique_ptr<LocalCluster> cluster(new LocalCluster);
   for (int i = 0; i < options.n_workers; ++i) {
-    SHOAL_ASSIGN_OR_RETURN(std::unique_ptr<ChildProcess> worker,
-                           ChildProcess::Start(absl::StrCat("worker ", i), WorkerArgs(options, i)));
+    Child worker{.name = absl::StrCat("worker ", i),
+                 .args = WorkerArgs(options, i),
+                 .process = nullptr,
+                 .restart = {}};
+    SHOAL_ASSIGN_OR_RETURN(worker.process, ChildProcess::Start(worker.name, worker.args));
+    worker.restart.OnStart(MonotonicNow());
     cluster->workers_.push_back(std::move(worker));
   }
-  for (const std::unique_ptr<ChildProcess>& worker : cluster->workers_) {
-    SHOAL_ASSIGN_OR_RETURN(std::string address, ReadAddress(*worker, deadline));
+  for (Child& worker : cluster->workers_) {
+    SHOAL_ASSIGN_OR_RETURN(std::string address, ReadAddress(*worker.process, deadline));
+    std::replace(worker.args.begin(), worker.args.end(), std::string(kAnyPort), address);
     cluster->addresses_.push_back(std::move(address));
   }
   return cluster;
@@ -55,30 +69,54 @@ absl::StatusOr<std::unique_ptr<LocalCluster>> LocalCluster::Start(const Options&
 
 absl::StatusOr<std::unique_ptr<LocalCluster>> LocalCluster::StartFor(const ModelOptions& model,
                                                                      int n_workers) {
+  return Start(OptionsFor(model, n_workers));
+}
+
+LocalCluster::Options LocalCluster::OptionsFor(const ModelOptions& model, int n_workers) {
   Options options;
   options.model_path = model.model_path;
   options.n_workers = n_workers;
   options.threads_per_worker =
       ThreadsPerWorker(model.threads > 0 ? model.threads : DefaultThreads(), n_workers);
   options.activations_f32 = model.activations_f32;
-  return Start(options);
+  return options;
 }
 
 LocalCluster::~LocalCluster() { Stop(); }
 
 std::optional<std::string> LocalCluster::Ended() {
-  for (const std::unique_ptr<ChildProcess>& worker : workers_) {
-    if (const std::optional<std::string> how = worker->Ended()) {
-      return absl::StrCat(worker->name(), ": ", *how);
+  for (const Child& worker : workers_) {
+    if (const std::optional<std::string> how = worker.process->Ended()) {
+      return absl::StrCat(worker.name, ": ", *how);
     }
   }
   return std::nullopt;
 }
 
+void LocalCluster::Mend() {
+  const absl::Time now = MonotonicNow();
+  for (Child& worker : workers_) {
+    const std::optional<std::string> how = worker.process->Ended();
+    if (!how.has_value()) continue;
+    worker.restart.OnEnd(now);
+    if (now < worker.restart.at()) continue;
+    Log(LogLevel::kWarning, "restarted", {{"child", worker.name}, {"ended_with", *how}});
+    worker.restart.OnStart(now);
+    auto next = ChildProcess::Start(worker.name, worker.args);
+    if (next.ok()) worker.process = *std::move(next);
+  }
+}
+
+absl::Time LocalCluster::next_restart() const {
+  absl::Time next = absl::InfiniteFuture();
+  for (const Child& worker : workers_) next = std::min(next, worker.restart.at());
+  return next;
+}
+
 void LocalCluster::Stop() {
-  for (const std::unique_ptr<ChildProcess>& worker : workers_) worker->Signal(SIGTERM);
+  for (const Child& worker : workers_) worker.process->Signal(SIGTERM);
   const absl::Time deadline = MonotonicNow() + kStopTime;
-  for (const std::unique_ptr<ChildProcess>& worker : workers_) worker->WaitUntil(deadline);
+  for (const Child& worker : workers_) worker.process->WaitUntil(deadline);
   workers_.clear();  // Kills what is left, and waits for it.
 }
 

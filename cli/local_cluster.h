@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "cli/child_process.h"
 #include "cli/model_loader.h"
+#include "cli/restart_timer.h"
 
 namespace shoal {
 
@@ -19,8 +20,11 @@ class LocalCluster {
   struct Options {
     std::string model_path;
     int n_workers = 3;
+    int replicas = 1;  // Workers that hold each expert.
     int threads_per_worker = 1;
     bool activations_f32 = false;
+    std::string ops_host;                              // Where probes answer; empty: nowhere.
+    int ops_port = 0;                                  // Of worker 0; the others' follow it.
     absl::Duration ready_timeout = absl::Minutes(10);  // Loading a large model from a slow disk.
   };
 
@@ -30,11 +34,17 @@ class LocalCluster {
   // The workers that a router with these options needs: `model.threads` divided among them.
   static absl::StatusOr<std::unique_ptr<LocalCluster>> StartFor(const ModelOptions& model,
                                                                 int n_workers);
+  static Options OptionsFor(const ModelOptions& model, int n_workers);
   ~LocalCluster();  // As Stop.
 
-  // "127.0.0.1:PORT" of each; worker i holds experts e with e % n_workers == i.
+  // "127.0.0.1:PORT" of each, which stays when one starts again.
   const std::vector<std::string>& addresses() const { return addresses_; }
-  pid_t pid(int worker) const { return workers_[worker]->pid(); }
+  pid_t pid(int worker) const { return workers_[worker].process->pid(); }
+
+  // Starts again whoever has ended: at once, or after a while of up to 30 s if that happens again
+  // and again. Call it after each SIGCHLD and at next_restart(). Never waits.
+  void Mend();
+  absl::Time next_restart() const;
 
   // "worker 1: signal 9" when one has ended by itself; nothing while all run. Never waits.
   std::optional<std::string> Ended();
@@ -52,9 +62,16 @@ class LocalCluster {
   static absl::Duration SpinFor(int n_workers);
 
  private:
+  struct Child {
+    std::string name;
+    std::vector<std::string> args;
+    std::unique_ptr<ChildProcess> process;
+    RestartTimer restart;
+  };
+
   LocalCluster() = default;
 
-  std::vector<std::unique_ptr<ChildProcess>> workers_;
+  std::vector<Child> workers_;
   std::vector<std::string> addresses_;
 };
 

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sstream>
 #include <utility>
+#include <vector>
 
 #include "CLI/CLI.hpp"
 #include "absl/status/statusor.h"
@@ -13,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "cli/ops_server.h"
 #include "cli/signals.h"
 #include "model/chat_template.h"
 #include "model/tokenizer.h"
@@ -78,6 +80,38 @@ void RunUntilSignal(Signals* signals, Router* router) {
   }
 }
 
+bool IsServable(LoadedModel& model) {
+  return model.remote_experts() == nullptr || model.remote_experts()->CheckServable().ok();
+}
+
+std::vector<Metric> MetricsOf(LoadedModel& model, const Router& router) {
+  std::vector<Metric> metrics = {
+      {"shoal_router_steps_total", "Steps of the engine.", MetricKind::kCounter,
+       static_cast<double>(router.batcher().n_steps())},
+      {"shoal_router_answers", "Answers that run or wait.", MetricKind::kGauge,
+       static_cast<double>(router.n_answers())}};
+  if (model.remote_experts() == nullptr) return metrics;
+  const DispatchCounters counters = model.remote_experts()->counters();
+  const auto add = [&metrics](std::string_view name, std::string_view help, uint64_t value,
+                              std::vector<std::pair<std::string, std::string>> labels = {}) {
+    metrics.push_back(
+        {name, help, MetricKind::kCounter, static_cast<double>(value), std::move(labels)});
+  };
+  add("shoal_router_calls_total", "Calls to workers, attempts included.", counters.calls);
+  add("shoal_router_failed_calls_total", "Calls that gave no result.", counters.failed_calls);
+  constexpr std::string_view kRetried = "shoal_router_retried_calls_total";
+  constexpr std::string_view kWhy = "Calls whose experts were sent to another replica, by why.";
+  add(kRetried, kWhy, counters.retried.lost, {{"reason", "lost"}});
+  add(kRetried, kWhy, counters.retried.suspect, {{"reason", "suspect"}});
+  add(kRetried, kWhy, counters.retried.slow, {{"reason", "slow"}});
+  add(kRetried, kWhy, counters.retried.refused, {{"reason", "refused"}});
+  add(kRetried, kWhy, counters.retried.corrupt, {{"reason", "corrupt"}});
+  add("shoal_router_lost_workers_total", "Links to workers that closed.", counters.lost_workers);
+  add("shoal_router_parked_total", "Times that rows waited because nobody could be asked.",
+      counters.parked);
+  return metrics;
+}
+
 std::string CheckListen(const std::string& text) {
   const auto address = ParseListenAddress(text);
   return address.ok() ? "" : std::string(address.status().message());
@@ -100,6 +134,7 @@ void AddServeOptions(CLI::App* command, ServeOptions* options) {
   command->add_option("--kv-type", options->kv_type, "What the KV cache stores: f16 or f32")
       ->check(CLI::IsMember({"f16", "f32"}));
   command->add_option("--model-name", options->model_name, "The name that clients use");
+  AddOpsListenOption(command, &options->ops_listen);
   command->add_option("--chat-template", options->chat_template_path,
                       "File with a chat template to use instead of the model's");
 }
@@ -128,6 +163,10 @@ absl::Status Serve(const ServeOptions& options,
                       .batch = {.max_step_tokens = model_options.max_step_tokens}},
                      std::move(server)));
   router->Start();
+  SHOAL_ASSIGN_OR_RETURN(const auto ops,
+                         OpsServer::Start(options.ops_listen,
+                                          {.is_ready = [&] { return IsServable(*model); },
+                                           .metrics = [&] { return MetricsOf(*model, *router); }}));
   on_ready(absl::StrCat("http://",
                         address.host.find(':') == std::string::npos
                             ? address.host

@@ -21,6 +21,7 @@ struct ServeOptions {
   std::string kv_type = "f16";
   std::string model_name;          // Empty: as the file says.
   std::string chat_template_path;  // Empty: the file's own template.
+  std::string ops_listen;          // Empty: no port for probes.
 };
 
 // Adds them to `command`; `options` outlives the parse. A bad value is bad usage.

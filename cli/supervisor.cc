@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -38,7 +39,8 @@ std::vector<std::string> RouterArgs(const ServeOptions& serve,
                                    "--listen",     serve.listen,
                                    "--threads",    absl::StrCat(serve.model.threads),
                                    "--ctx-size",   absl::StrCat(serve.model.ctx_size),
-                                   "--kv-type",    serve.kv_type};
+                                   "--kv-type",    serve.kv_type,
+                                   "--ops-listen", serve.ops_listen};
   if (!serve.model_name.empty()) args.insert(args.end(), {"--model-name", serve.model_name});
   if (!serve.chat_template_path.empty()) {
     args.insert(args.end(), {"--chat-template", serve.chat_template_path});
@@ -55,15 +57,14 @@ absl::StatusOr<std::string> ReadFact(ChildProcess* process, std::string_view pre
       absl::StrCat(process->name(), " did not say \"", std::string(prefix), "\""));
 }
 
-// Until a signal that ends everything; Unavailable when a process has ended by itself.
+// Until a signal that ends everything; Unavailable when the router has ended by itself.
 absl::StatusOr<int> Watch(Signals* signals, ChildProcess* router, LocalCluster* cluster) {
   while (true) {
-    const std::optional<std::string> worker = cluster->Ended();
-    if (worker.has_value()) return absl::UnavailableError(*worker);
+    cluster->Mend();
     const std::optional<std::string> how = router->Ended();
     if (how.has_value()) return absl::UnavailableError(absl::StrCat("router: ", *how));
-    const int signal = signals->Wait();
-    if (signal != SIGCHLD) return signal;
+    const std::optional<int> signal = signals->WaitUntil(cluster->next_restart());
+    if (signal.has_value() && *signal != SIGCHLD) return *signal;
   }
 }
 
@@ -83,8 +84,15 @@ void StopRouter(Signals* signals, ChildProcess* router, int signal) {
 absl::Status Supervise(const SupervisorOptions& options,
                        absl::FunctionRef<void(const std::string&, const std::string&)> on_ready) {
   SHOAL_RETURN_IF_ERROR(CheckBeforeLoading(options.serve));
-  SHOAL_ASSIGN_OR_RETURN(const auto cluster,
-                         LocalCluster::StartFor(options.serve.model, options.n_workers));
+  LocalCluster::Options cluster_options =
+      LocalCluster::OptionsFor(options.serve.model, options.n_workers);
+  cluster_options.replicas = std::min(options.replicas, options.n_workers);
+  if (!options.serve.ops_listen.empty()) {
+    SHOAL_ASSIGN_OR_RETURN(const ListenAddress ops, ParseAnyAddress(options.serve.ops_listen));
+    cluster_options.ops_host = ops.host;
+    cluster_options.ops_port = ops.port == 0 ? 0 : ops.port + 1;
+  }
+  SHOAL_ASSIGN_OR_RETURN(const auto cluster, LocalCluster::Start(cluster_options));
   SHOAL_ASSIGN_OR_RETURN(
       const auto router,
       ChildProcess::Start("router", RouterArgs(options.serve, cluster->addresses())));

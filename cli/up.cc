@@ -42,6 +42,10 @@ void AddUpCommand(CLI::App& app, int* exit_code) {
       ->add_option("--workers", options->n_workers,
                    "Worker processes that hold the experts; 0: everything in one process")
       ->check(CLI::Range(0, kMaxLocalWorkers));
+  command
+      ->add_option("--replicas", options->replicas,
+                   "Workers that hold each expert; with 2 one may die and no answer notices")
+      ->check(CLI::Range(1, kMaxLocalWorkers));
   command->add_option("--data-dir", options->data_dir,
                       "Folder for what outlives a run; nothing is kept there yet");
   command->callback([options, exit_code] {

@@ -18,6 +18,7 @@
 #include "base/status_macros.h"
 #include "cli/commands.h"
 #include "cli/model_loader.h"
+#include "cli/ops_server.h"
 #include "engine/numerics_class.h"
 #include "model/import/gguf_model.h"
 #include "nlohmann/json.hpp"
@@ -32,10 +33,12 @@ struct WorkerOptions {
   std::string model_path;
   int part = 0;
   int n_parts = 1;
+  int replicas = 1;
   std::string peer_listen = "127.0.0.1:0";
   int threads = 0;
   int spin_us = 0;
   std::string activations = "int8";
+  std::string ops_listen;
 };
 
 // Blocks SIGINT and SIGTERM in this thread and those it starts; they become readable here instead.
@@ -79,8 +82,10 @@ absl::StatusOr<Worker::Parts> LoadParts(const WorkerOptions& options) {
       std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : DefaultThreads());
   SHOAL_ASSIGN_OR_RETURN(
       parts.experts,
-      LocalExperts::Load(config, *file, {.part = options.part, .n_parts = options.n_parts}, kernels,
-                         parts.pool.get(), {.format = format, .activations_f32 = activations_f32}));
+      LocalExperts::Load(
+          config, *file,
+          {.part = options.part, .n_parts = options.n_parts, .n_replicas = options.replicas},
+          kernels, parts.pool.get(), {.format = format, .activations_f32 = activations_f32}));
   parts.service = {.served = {.model_id = file->HeaderHash(),
                               .numerics_class = NumericsClass(format, activations_f32),
                               .format = format,
@@ -91,12 +96,27 @@ absl::StatusOr<Worker::Parts> LoadParts(const WorkerOptions& options) {
   return parts;
 }
 
+std::vector<Metric> MetricsOf(const Worker& worker) {
+  const WorkerCounters counters = worker.counters();
+  const auto counter = [](std::string_view name, std::string_view help, uint64_t value) {
+    return Metric{name, help, MetricKind::kCounter, static_cast<double>(value), {}};
+  };
+  return {counter("shoal_worker_calls_total", "Calls answered with rows.", counters.calls),
+          counter("shoal_worker_refused_calls_total", "Calls answered with a refusal.",
+                  counters.refused_calls),
+          counter("shoal_worker_rows_total", "Result rows computed.", counters.rows_computed)};
+}
+
 absl::Status RunWorker(const WorkerOptions& options) {
   InitLog(absl::StrCat("worker-", options.part));
   const int signal_fd = SignalDescriptor();
   SHOAL_ASSIGN_OR_RETURN(Worker::Parts parts, LoadParts(options));
   const auto resident_bytes = static_cast<long long>(parts.experts->resident_bytes());
   const std::unique_ptr<Worker> worker = Worker::Start(std::move(parts));
+  SHOAL_ASSIGN_OR_RETURN(
+      const auto ops,
+      OpsServer::Start(options.ops_listen, {.is_ready = [] { return true; },
+                                            .metrics = [&worker] { return MetricsOf(*worker); }}));
   Log(LogLevel::kInfo, "serving",
       {{"peer_listen", worker->address()}, {"resident_bytes", resident_bytes}});
   std::printf("%s\n", nlohmann::json{{"peer_listen", worker->address()}}.dump().c_str());
@@ -121,6 +141,9 @@ void AddWorkerCommand(CLI::App& app, int* exit_code) {
       ->check(CLI::Range(0, 1023));
   command->add_option("--n-parts", options->n_parts, "Workers that share the experts")
       ->check(CLI::Range(1, 1024));
+  command->add_option("--replicas", options->replicas, "Workers that hold each expert")
+      ->check(CLI::Range(1, 1024));
+  AddOpsListenOption(command, &options->ops_listen);
   command->add_option("--peer-listen", options->peer_listen,
                       "Loopback address and port for routers; port 0 takes a free one");
   command->add_option("--threads", options->threads, "Threads; 0: one per core")

@@ -38,6 +38,7 @@ build libgtest-dev           unit tests, which the build configures too
 build libgmock-dev           matchers of the unit tests
 build libbenchmark-dev       benchmarks of the kernels
 test  python3                runs the official OpenAI client against a cluster
+test  python3-numpy          draws models of random weights for speed and failover runs
 test  python3-venv           keeps that client out of the system's Python
 test  ca-certificates        pip fetches over TLS
 test  procps                 tests look for processes left over

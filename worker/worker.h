@@ -32,6 +32,9 @@ class Worker {
   // Where it listens.
   const std::string& address() const { return parts_.listener->address(); }
 
+  // What it has done since it started. Any thread.
+  WorkerCounters counters() const { return service_.counters(); }
+
   // Refuses new calls and waits for those accepted; false when the deadline passes first.
   bool Drain(absl::Time deadline) { return service_.Drain(deadline); }
 

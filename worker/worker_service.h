@@ -14,6 +14,13 @@
 
 namespace shoal {
 
+// What a worker has done since it started.
+struct WorkerCounters {
+  uint64_t calls = 0;  // Answered with rows.
+  uint64_t refused_calls = 0;
+  uint64_t rows_computed = 0;  // Result rows.
+};
+
 // A worker's methods: the queue, deadlines, counters. No arithmetic, and no transport: frames come
 // in, frames go out through `reply`. Thread-safe, but RunNext belongs to the compute thread.
 class WorkerService {
@@ -33,6 +40,10 @@ class WorkerService {
 
   // Answers one queued call; false when there is none.
   bool RunNext() SHOAL_EXCLUDES(mu_);
+
+  WorkerCounters counters() const {
+    return {calls_.load(), refused_calls_.load(), rows_computed_.load()};
+  }
 
   // Answers a status request at once. Anything else on that stream gets no answer.
   void OnHealth(const FrameBuffer& frame, const Reply& reply);

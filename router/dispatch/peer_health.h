@@ -13,8 +13,8 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "model/expert_set.h"
+#include "proto/frame_codec.h"
 #include "proto/transport.h"
-#include "proto/worker.pb.h"
 #include "router/dispatch/peer_pulse.h"
 #include "router/dispatch/worker_member.h"
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "base/clock.h"
 #include "cli/child_process.h"
 #include "cli/model_loader.h"
 #include "gmock/gmock.h"
@@ -107,7 +108,29 @@ TEST(LocalClusterTest, WorkerThatDiesIsNamedHereAndInTheRowsItOwed) {
   EXPECT_EQ(*(*cluster)->Ended(), "worker 1: signal 9");
   const absl::Status status = StepOnce(**model);
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("worker 1 ("));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("expert_unavailable"));
+}
+
+TEST(LocalClusterTest, F01_AWorkerThatDiesIsStartedAgainAtItsAddress) {
+  LocalCluster::Options options = ClusterOptions(3);
+  options.replicas = 2;
+  auto cluster = LocalCluster::Start(options);
+  ASSERT_TRUE(cluster.ok()) << cluster.status();
+  const auto model = LoadOver(**cluster);
+  ASSERT_TRUE(model.ok()) << model.status();
+  ASSERT_TRUE(StepOnce(**model).ok());
+  for (int worker = 0; worker < 3; ++worker) {
+    kill((*cluster)->pid(worker), SIGKILL);
+    ASSERT_TRUE(Eventually([&] { return (*cluster)->Ended().has_value(); }));
+    EXPECT_TRUE(StepOnce(**model).ok());  // The others hold all experts.
+    ASSERT_TRUE(Eventually([&] {
+      (*cluster)->Mend();
+      const auto status =
+          (*model)->remote_experts()->GetWorkerStatus(MonotonicNow() + absl::Milliseconds(200));
+      return status.ok();
+    }));
+    EXPECT_TRUE(StepOnce(**model).ok());
+  }
 }
 
 // Nothing is sent for longer than keepalive's time and timeout together, 3 s.
