@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/file_system_testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/cluster_testing.h"
@@ -114,6 +115,101 @@ TEST_F(NodeStoreTest, ADamagedSnapshotIsPassedOver) {
   Damage("snapshot", 40);
   Damage("snapshot.previous", 40);
   EXPECT_EQ(StoredEpoch(), 0U);
+}
+
+// --- A disk that fails, and one whose power goes. The node folder is there already, as after a
+// join.
+
+constexpr char kFolder[] = "/data/node";
+
+class NodeStoreFaultTest : public testing::Test {
+ protected:
+  std::string Bytes(uint64_t epoch) const {
+    return SignSnapshot(MakeTestSnapshot(ca_.cluster_id(), epoch), ca_.key());
+  }
+  // A disk with old credentials and the snapshots 5 and 6.
+  std::unique_ptr<MemoryFileSystem> OldDisk(uint64_t seed) const {
+    auto disk = std::make_unique<MemoryFileSystem>(seed);
+    NodeStore store(disk.get(), kFolder);
+    EXPECT_TRUE(store.WriteCredentials(old_).ok());
+    EXPECT_TRUE(store.WriteSnapshot(Bytes(5), old_).ok());
+    EXPECT_TRUE(store.WriteSnapshot(Bytes(6), old_).ok());
+    return disk;
+  }
+  uint64_t EpochOn(MemoryFileSystem* disk) const {
+    const auto stored = NodeStore(disk, kFolder).ReadSnapshot(old_);
+    return stored.ok() && stored->has_value() ? (*stored)->epoch : 0;
+  }
+  // The certificate on the disk, if key and certificate are of one piece.
+  std::string CertificateOn(MemoryFileSystem* disk) const {
+    const auto stored = NodeStore(disk, kFolder).ReadCredentials();
+    if (!stored.ok() || !stored->has_value()) return "none";
+    const Credentials& expected = (*stored)->certificate_pem == old_.certificate_pem ? old_ : next_;
+    return (*stored)->key_pem == expected.key_pem ? (*stored)->certificate_pem : "mixed";
+  }
+
+  const TestAuthority ca_;
+  const Credentials old_ = ca_.Issue({NodeRole::kWorker, TestNodeId(2)});
+  const Credentials next_ = ca_.Issue({NodeRole::kWorker, TestNodeId(2)});
+};
+
+TEST_F(NodeStoreFaultTest, F12_WhicheverOperationFailsThereIsTheWholeOldOrTheWholeNewSnapshot) {
+  int n_failures = 0;
+  for (int64_t n = 0;; ++n) {
+    const auto disk = OldDisk(n);
+    disk->FailOperation(n);
+    const absl::Status written = NodeStore(disk.get(), kFolder).WriteSnapshot(Bytes(7), old_);
+    const bool failed = disk->failed();
+    disk->FailOperation(-1);
+    EXPECT_THAT(EpochOn(disk.get()), testing::AnyOf(6, 7)) << n;
+    if (written.ok()) {
+      EXPECT_EQ(EpochOn(disk.get()), 7U) << n;
+    }
+    EXPECT_TRUE(NodeStore(disk.get(), kFolder).WriteSnapshot(Bytes(8), old_).ok()) << n;
+    EXPECT_EQ(EpochOn(disk.get()), 8U) << n;
+    if (!failed) break;
+    ++n_failures;
+  }
+  EXPECT_GE(n_failures, 10);  // Two files, five operations each.
+}
+
+TEST_F(NodeStoreFaultTest, F13_WhenPowerGoesThereIsTheWholeOldOrTheWholeNewSnapshot) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    for (int64_t n = 0;; ++n) {
+      const auto disk = OldDisk(seed);
+      disk->FailOperation(n);
+      const absl::Status written = NodeStore(disk.get(), kFolder).WriteSnapshot(Bytes(7), old_);
+      const bool failed = disk->failed();
+      disk->FailOperation(-1);
+      disk->PowerCut();
+      EXPECT_THAT(EpochOn(disk.get()), testing::AnyOf(6, 7)) << seed << " " << n;
+      if (written.ok()) {
+        EXPECT_EQ(EpochOn(disk.get()), 7U) << seed << " " << n;
+      }
+      if (!failed) break;
+    }
+  }
+}
+
+TEST_F(NodeStoreFaultTest, F12_F13_KeyAndCertificateAreOfOnePiece) {
+  for (const bool power_cut : {false, true}) {
+    for (uint64_t seed = 1; seed <= 10; ++seed) {
+      for (int64_t n = 0;; ++n) {
+        const auto disk = OldDisk(seed);
+        disk->FailOperation(n);
+        const absl::Status written = NodeStore(disk.get(), kFolder).WriteCredentials(next_);
+        const bool failed = disk->failed();
+        disk->FailOperation(-1);
+        if (power_cut) disk->PowerCut();
+        const std::string certificate = CertificateOn(disk.get());
+        EXPECT_THAT(certificate, testing::AnyOf(old_.certificate_pem, next_.certificate_pem)) << n;
+        if (written.ok()) {
+          EXPECT_EQ(certificate, next_.certificate_pem) << n;
+        }
+        if (!failed) break;
+      }
+    }
+  }
 }
 
 }  // namespace
