@@ -83,7 +83,7 @@ absl::Status ShardStore::Check(const ShardInfo& shard, AlignedBuffer* whole) {
   const std::string path = PathOf(shard.hash);
   SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> file, files_->Open(path));
   const bool keep = whole != nullptr && file->size() == shard.file_bytes;
-  if (keep) *whole = AlignedBuffer(shard.file_bytes);
+  if (keep && whole->size() != shard.file_bytes) *whole = AlignedBuffer(shard.file_bytes);
   const absl::Status status = CheckFile(*file, path, shard, keep ? whole->data() : nullptr);
   if (!absl::IsDataLoss(status)) return status;
   {
@@ -99,18 +99,23 @@ absl::Status ShardStore::Check(const ShardInfo& shard, AlignedBuffer* whole) {
 
 absl::StatusOr<AlignedBuffer> ShardStore::Load(const ShardInfo& shard) {
   AlignedBuffer whole;
-  SHOAL_RETURN_IF_ERROR(Check(shard, &whole));
-  const size_t n = std::min(kShardHeaderBytes, whole.size());
-  const absl::StatusOr<uint64_t> data_bytes = DecodeShardHeader({whole.data(), n});
-  if (!data_bytes.ok() || *data_bytes != whole.size() - kShardHeaderBytes) {
+  SHOAL_RETURN_IF_ERROR(LoadInto(shard, &whole));
+  return whole;
+}
+
+absl::Status ShardStore::LoadInto(const ShardInfo& shard, AlignedBuffer* whole) {
+  SHOAL_RETURN_IF_ERROR(Check(shard, whole));
+  const size_t n = std::min(kShardHeaderBytes, whole->size());
+  const absl::StatusOr<uint64_t> data_bytes = DecodeShardHeader({whole->data(), n});
+  if (!data_bytes.ok() || *data_bytes != whole->size() - kShardHeaderBytes) {
     return absl::InvalidArgumentError(absl::StrCat(
         PathOf(shard.hash), ": bears its hash but is no shard: ",
         data_bytes.ok() ? absl::StrCat("data_bytes is ", *data_bytes, ", ",
-                                       whole.size() - kShardHeaderBytes, " follow its header")
+                                       whole->size() - kShardHeaderBytes, " follow its header")
                         : std::string(data_bytes.status().message()),
         "; import the model anew"));
   }
-  return whole;
+  return absl::OkStatus();
 }
 
 absl::Status ShardStore::Verify(const ShardInfo& shard) { return Check(shard, nullptr); }

@@ -30,6 +30,9 @@ class ShardStore {
   // it is not here. DataLoss when it is not what its name says or cannot be read: it is deleted
   // then, and counted. InvalidArgument when the manifest names a file that is no shard.
   absl::StatusOr<AlignedBuffer> Load(const ShardInfo& shard);
+  // The same into `whole`, which is allocated anew unless it has just the right size: fresh memory
+  // costs as much as hashing it. Its bytes are nothing after an error.
+  absl::Status LoadInto(const ShardInfo& shard, AlignedBuffer* whole);
   // The same check without keeping the bytes; memory holds one chunk.
   absl::Status Verify(const ShardInfo& shard);
 

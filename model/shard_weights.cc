@@ -143,18 +143,23 @@ absl::StatusOr<std::shared_ptr<const AlignedBuffer>> ShardWeights::Bytes(
       }
       loaded_.Wait(&mu_);  // Another thread loads it; if it fails, this one tries.
     }
+    if (cache_.size() >= max_cached_) EvictOldest();
     cache_[&shard] = {};
   }
-  absl::StatusOr<AlignedBuffer> loaded = store_->Load(shard);
+  AlignedBuffer buffer = TakeSpare(shard.file_bytes);
+  const absl::Status status = store_->LoadInto(shard, &buffer);
   const MutexLock lock(&mu_);
   loaded_.SignalAll();
-  if (!loaded.ok()) {
+  if (!status.ok()) {
     cache_.erase(&shard);
-    return loaded.status();
+    return status;
   }
-  auto bytes = std::make_shared<const AlignedBuffer>(*std::move(loaded));
+  const std::shared_ptr<AlignedBuffer> bytes(new AlignedBuffer(std::move(buffer)),
+                                             [this](AlignedBuffer* unread) {
+                                               GiveBack(std::move(*unread));
+                                               delete unread;
+                                             });
   cache_[&shard] = {bytes, ++uses_};
-  if (cache_.size() > max_cached_) EvictOldest();
   return bytes;
 }
 
@@ -167,11 +172,33 @@ void ShardWeights::EvictOldest() const {
   if (oldest != cache_.end()) cache_.erase(oldest);
 }
 
-void ShardWeights::DropCache() {
-  const MutexLock lock(&mu_);
-  for (auto at = cache_.begin(); at != cache_.end();) {
-    at = at->second.bytes != nullptr ? cache_.erase(at) : std::next(at);
+AlignedBuffer ShardWeights::TakeSpare(uint64_t n_bytes) const {
+  const MutexLock lock(&spare_mu_);
+  for (AlignedBuffer& spare : spare_) {
+    if (spare.size() != n_bytes) continue;
+    std::swap(spare, spare_.back());
+    AlignedBuffer taken = std::move(spare_.back());
+    spare_.pop_back();
+    return taken;
   }
+  return {};
+}
+
+void ShardWeights::GiveBack(AlignedBuffer buffer) const {
+  const MutexLock lock(&spare_mu_);
+  if (spare_.size() >= max_cached_) spare_.erase(spare_.begin());
+  spare_.push_back(std::move(buffer));
+}
+
+void ShardWeights::DropCache() {
+  {
+    const MutexLock lock(&mu_);
+    for (auto at = cache_.begin(); at != cache_.end();) {
+      at = at->second.bytes != nullptr ? cache_.erase(at) : std::next(at);
+    }
+  }
+  const MutexLock lock(&spare_mu_);
+  spare_.clear();
 }
 
 }  // namespace shoal

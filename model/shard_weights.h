@@ -51,7 +51,7 @@ class ShardWeights final : public WeightSource {
     uint64_t slice_bytes = 0;
   };
   struct Cached {
-    std::shared_ptr<const AlignedBuffer> bytes;  // Null while a thread loads it.
+    std::shared_ptr<AlignedBuffer> bytes;  // Null while a thread loads it.
     uint64_t last_use = 0;
   };
   class Builder;
@@ -60,12 +60,17 @@ class ShardWeights final : public WeightSource {
   absl::StatusOr<std::shared_ptr<const AlignedBuffer>> Bytes(const ShardInfo& shard) const
       SHOAL_EXCLUDES(mu_);
   void EvictOldest() const SHOAL_REQUIRES(mu_);
+  // Buffers that nobody reads any more, for the next shards: fresh memory is slow.
+  AlignedBuffer TakeSpare(uint64_t n_bytes) const SHOAL_EXCLUDES(spare_mu_);
+  void GiveBack(AlignedBuffer buffer) const SHOAL_EXCLUDES(spare_mu_);
 
   ShardStore* const store_;
   const size_t max_cached_;
   std::vector<Tensor> tensors_;
   absl::flat_hash_map<std::string, size_t> index_;
-  mutable Mutex mu_;
+  mutable Mutex spare_mu_;
+  mutable std::vector<AlignedBuffer> spare_ SHOAL_GUARDED_BY(spare_mu_);
+  mutable Mutex mu_ SHOAL_ACQUIRED_BEFORE(spare_mu_);
   mutable CondVar loaded_;
   mutable std::map<const ShardInfo*, Cached> cache_ SHOAL_GUARDED_BY(mu_);
   mutable uint64_t uses_ SHOAL_GUARDED_BY(mu_) = 0;
