@@ -48,6 +48,21 @@ uint64_t FileBytes(FileSystem* files, const std::string& path) {
   return file.ok() ? (*file)->size() : 0;
 }
 
+// Whether exactly these bytes lie at `path`.
+bool HasBytes(FileSystem* files, const std::string& path, std::span<const std::byte> bytes) {
+  const auto file = files->Open(path);
+  if (!file.ok() || (*file)->size() != bytes.size()) return false;
+  std::vector<std::byte> piece(std::min(kPieceBytes, bytes.size()));
+  for (size_t at = 0; at < bytes.size(); at += piece.size()) {
+    piece.resize(std::min(piece.size(), bytes.size() - at));
+    if (!(*file)->Read(at, piece).ok()) return false;
+    if (!std::equal(piece.begin(), piece.end(), bytes.begin() + static_cast<ptrdiff_t>(at))) {
+      return false;
+    }
+  }
+  return true;
+}
+
 // The shard that a name in a store's folder belongs to, whole or half-written (S19).
 std::optional<Sha256Digest> OwnerOf(std::string_view name) {
   for (const std::string_view suffix : {kPart, kTemporary}) {
@@ -169,7 +184,8 @@ absl::StatusOr<std::unique_ptr<ShardStore::Incoming>> ShardStore::Receive(const 
   return OpenIncomingShard(files_, shard, absl::StrCat(path, std::string(kPart)), path);
 }
 
-absl::Status ShardStore::Put(const Sha256Digest& hash, std::span<const std::byte> bytes) {
+absl::StatusOr<bool> ShardStore::Put(const Sha256Digest& hash, std::span<const std::byte> bytes) {
+  if (HasBytes(files_, PathOf(hash), bytes)) return false;
   SHOAL_RETURN_IF_ERROR(MakeFolder(hash));
   const std::string part = absl::StrCat(PathOf(hash), std::string(kPart));
   const auto write = [&]() -> absl::Status {
@@ -178,7 +194,8 @@ absl::Status ShardStore::Put(const Sha256Digest& hash, std::span<const std::byte
   };
   absl::Status status = write();
   if (status.ok()) status = files_->Rename(part, PathOf(hash));
-  if (!status.ok()) files_->Remove(part).IgnoreError();  // Best effort: the next one replaces it.
+  if (status.ok()) return true;
+  files_->Remove(part).IgnoreError();  // Best effort: the next one replaces it.
   return status;
 }
 

@@ -58,9 +58,10 @@ class ShardStore {
   absl::StatusOr<std::unique_ptr<Incoming>> Receive(const ShardInfo& shard);
 
   // --- For an import, which has just hashed what it puts here, and syncs once for all of it before
-  // it writes the manifest. `hash` is of all bytes: nothing is checked again. Different hashes may
-  // come from different threads.
-  absl::Status Put(const Sha256Digest& hash, std::span<const std::byte> file);
+  // it writes the manifest. `hash` is of all bytes. Leaves a file that has these very bytes, and
+  // replaces any other in one step: what other models need is never gone. Whether it wrote.
+  // Different hashes may come from different threads.
+  absl::StatusOr<bool> Put(const Sha256Digest& hash, std::span<const std::byte> file);
   // For a shard too large for memory: a file without a name yet, one at a time, appended to and
   // closed; then its name.
   absl::StatusOr<std::unique_ptr<WritableFile>> CreateUnnamed();

@@ -152,7 +152,7 @@ TEST_F(ImporterTest, TheNameIsPartOfTheModel) {
   EXPECT_EQ(Import(path).model_id, by_file.model_id);
 }
 
-TEST_F(ImporterTest, WhatAnInterruptedImportLeftIsVerifiedBeforeItIsUsed) {
+TEST_F(ImporterTest, WhatAnInterruptedImportLeftIsComparedBeforeItIsUsed) {
   const std::string path = Write(TinyQwen3Moe());
   const ImportResult first = Import(path);
   const SignedManifest model = Read(first.model_id);

@@ -152,19 +152,20 @@ absl::Status ShardMaker::Finish(std::span<const std::byte> file, ShardInfo* info
   info->hash = Sha256(file);
   info->chunks.clear();
   if (file.size() > kShardChunkBytes) AppendChunkHashes(file, &info->chunks);
-  return Claim(*info) ? store_->Put(info->hash, file) : absl::OkStatus();
+  if (!IsFirst(info->hash)) return absl::OkStatus();
+  SHOAL_ASSIGN_OR_RETURN(const bool written, store_->Put(info->hash, file));
+  if (written) CountWritten();
+  return absl::OkStatus();
 }
 
-bool ShardMaker::Claim(const ShardInfo& info) {
-  {
-    const MutexLock lock(&mu_);
-    if (!seen_.insert(info.hash).second) return false;
-  }
-  // Its name alone proves nothing: a power cut may have left a file of the right size.
-  if (store_->Has(info) && store_->Verify(info).ok()) return false;
+bool ShardMaker::IsFirst(const Sha256Digest& hash) {
+  const MutexLock lock(&mu_);
+  return seen_.insert(hash).second;
+}
+
+void ShardMaker::CountWritten() {
   const MutexLock lock(&mu_);
   ++n_written_;
-  return true;
 }
 
 int ShardMaker::n_written() const {
@@ -178,9 +179,13 @@ absl::Status ShardMaker::Stream(PlannedShard* shard) {
     SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, store_->CreateUnnamed());
     status = StreamInto(shard, file.get());
   }
-  if (status.ok() && Claim(shard->info)) status = store_->PutUnnamed(shard->info.hash);
-  store_->RemoveUnnamed();  // Gone already if it got its name.
-  return status;
+  if (status.ok()) status = store_->PutUnnamed(shard->info.hash);
+  if (!status.ok()) {
+    store_->RemoveUnnamed();
+    return status;
+  }
+  CountWritten();
+  return absl::OkStatus();
 }
 
 // Piece by piece: while one is hashed, as a whole and by chunks, and written, the next is read.

@@ -24,8 +24,9 @@ class ShardMaker {
   // All outlive this. `buffer_bytes`: of each buffer; a multiple of kShardChunkBytes.
   ShardMaker(const GgufReader& file, ShardStore* store, ThreadPool* pool, size_t buffer_bytes);
 
-  // Fills in every hash and puts the shards into the store. What lies there already is verified and
-  // left. `on_bytes` gets bytes of shards as they are done, on the caller's thread.
+  // Fills in every hash and puts the shards into the store. What lies there already is compared and
+  // left; a shard larger than a buffer is written anew. `on_bytes` gets bytes of shards as they are
+  // done, on the caller's thread.
   absl::Status Make(std::span<PlannedShard> shards,
                     const std::function<void(uint64_t bytes)>& on_bytes);
 
@@ -46,8 +47,9 @@ class ShardMaker {
   absl::Status Fill(const Batch& batch, AlignedBuffer* buffer) const;
   absl::Status Stream(PlannedShard* shard);
   absl::Status StreamInto(PlannedShard* shard, WritableFile* file);
-  // Whether this thread is to write the shard: nobody has in this run, and no good one lies there.
-  bool Claim(const ShardInfo& info) SHOAL_EXCLUDES(mu_);
+  // Whether nobody has come with that hash before: two experts may be the same bytes.
+  bool IsFirst(const Sha256Digest& hash) SHOAL_EXCLUDES(mu_);
+  void CountWritten() SHOAL_EXCLUDES(mu_);
 
   const GgufReader& file_;
   ShardStore* const store_;
@@ -55,7 +57,7 @@ class ShardMaker {
   const size_t buffer_bytes_;
   AlignedBuffer buffers_[2];
   mutable Mutex mu_;
-  std::set<Sha256Digest> seen_ SHOAL_GUARDED_BY(mu_);  // Two experts may be the same bytes.
+  std::set<Sha256Digest> seen_ SHOAL_GUARDED_BY(mu_);
   int n_written_ SHOAL_GUARDED_BY(mu_) = 0;
 };
 
