@@ -59,13 +59,17 @@ void BindSources(CLI::App* command) {
 void AddCommands(CLI::App& app, int* exit_code) {
   AddBenchCommand(app, exit_code);
   AddChatCommand(app, exit_code);
+  AddCoordinatorCommand(app, exit_code);
   AddDetokenizeCommand(app, exit_code);
   AddImportCommand(app, exit_code);
   AddLogitsCommand(app, exit_code);
+  AddModelCommand(app, exit_code);
   AddModelsCommand(app, exit_code);
+  AddNodeCommand(app, exit_code);
   AddRouterCommand(app, exit_code);
   AddShardsCommand(app, exit_code);
   AddTemplateCommand(app, exit_code);
+  AddTokenCommand(app, exit_code);
   AddTokenizeCommand(app, exit_code);
   AddUpCommand(app, exit_code);
   AddVersionCommand(app, exit_code);

@@ -1,0 +1,100 @@
+#include "coordinator/coordinator.h"
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "CLI/CLI.hpp"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "cli/commands.h"
+#include "cli/data_option.h"
+#include "cli/ops_server.h"
+#include "cli/text_io.h"
+#include "cli/wait_for_end.h"
+#include "nlohmann/json.hpp"
+#include "proto/grpc_transport.h"
+
+namespace shoal {
+namespace {
+
+struct CoordinatorOptions {
+  std::string data_dir;
+  std::string peer_listen = "127.0.0.1:7700";
+  std::string ops_listen;
+  std::string model;
+  int replicas = 0;
+};
+
+std::vector<Metric> Metrics(const Coordinator& coordinator) {
+  const std::shared_ptr<const Snapshot> snapshot = coordinator.snapshot();
+  return {
+      {.name = "shoal_coordinator_epoch",
+       .help = "Epoch of the snapshot in force.",
+       .value = static_cast<double>(snapshot->epoch)},
+      {.name = "shoal_coordinator_members",
+       .help = "Nodes in the snapshot.",
+       .value = static_cast<double>(snapshot->members.size())},
+      {.name = "shoal_coordinator_shard_bytes_sent_total",
+       .help = "Bytes of shards given to nodes.",
+       .kind = MetricKind::kCounter,
+       .value = static_cast<double>(coordinator.shards_given().bytes)},
+  };
+}
+
+absl::Status RunCoordinator(const CoordinatorOptions& options) {
+  InitLog("coordinator");
+  EndWaiter end;  // Before any thread starts.
+  SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<DataDirectory> data,
+                         OpenDataDir(options.data_dir, DataDirectory::Access::kExclusive));
+  const auto listen = [&](std::shared_ptr<CredentialSource> credentials) {
+    return ListenGrpc(options.peer_listen,
+                      {.transport = {.credentials = std::move(credentials)},
+                       .kinds = {StreamKind::kControl, StreamKind::kFetchShard},
+                       .admit_anonymous = true});
+  };
+  SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<Coordinator> coordinator,
+                         Coordinator::Start({.data = data.get(),
+                                             .clock = SystemClock(),
+                                             .random = SystemRandom(),
+                                             .replicas = options.replicas,
+                                             .model = options.model,
+                                             .listen = listen}));
+  SHOAL_ASSIGN_OR_RETURN(
+      const std::unique_ptr<OpsServer> ops,
+      OpsServer::Start(options.ops_listen, {.is_ready = [] { return true; },
+                                            .metrics = [&] { return Metrics(*coordinator); }}));
+  Log(LogLevel::kInfo, "serving",
+      {{"peer_listen", coordinator->address()}, {"cluster", coordinator->cluster_id()}});
+  nlohmann::json line{{"peer_listen", coordinator->address()}};
+  if (ops != nullptr) line["ops_port"] = ops->port();
+  std::printf("%s\n", line.dump().c_str());
+  std::fflush(stdout);
+  end.Wait();
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddCoordinatorCommand(CLI::App& app, int* exit_code) {
+  auto options = std::make_shared<CoordinatorOptions>();
+  CLI::App* command = app.add_subcommand(
+      "coordinator",
+      "Decide which nodes belong to the cluster and which experts they hold, until standard input "
+      "closes or a signal comes");
+  AddDataDirOption(command, &options->data_dir);
+  command->add_option("--peer-listen", options->peer_listen,
+                      "Address and port for nodes and operators; port 0 takes a free one");
+  command
+      ->add_option("--replicas", options->replicas,
+                   "Of each expert, on different workers; 0: as it was, 2 at first")
+      ->check(CLI::Range(0, 256));
+  command->add_option("--model", options->model,
+                      "Id, its first digits, or name of an imported model; empty: as it was");
+  AddOpsListenOption(command, &options->ops_listen);
+  command->callback(
+      [options, exit_code] { *exit_code = ReportStatus("coordinator", RunCoordinator(*options)); });
+}
+
+}  // namespace shoal
