@@ -107,6 +107,7 @@ absl::StatusOr<Credentials> JoinCluster(const JoinToken& token, const std::strin
     return absl::UnavailableError(absl::StrCat(coordinator, ": no answer to the wish to join"));
   }
   SHOAL_ASSIGN_OR_RETURN(credentials.certificate_pem, ReadAnswer(*event));
+  SHOAL_RETURN_IF_ERROR(CheckSignedBy(credentials.certificate_pem, credentials.ca_pem));
   SHOAL_ASSIGN_OR_RETURN(credentials.cluster_id, ClusterOf(credentials.certificate_pem, key));
   credentials.key_pem = key.Pem();
   return credentials;

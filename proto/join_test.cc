@@ -131,6 +131,38 @@ TEST_F(JoinTest, TheCoordinatorsReasonIsPassedOn) {
   EXPECT_THAT(std::string(credentials.status().message()), HasSubstr("has been used"));
 }
 
+TEST_F(JoinTest, S05_AnotherCaNeverGetsTheSecret) {
+  const Ed25519Key key = Ed25519Key::Generate(SystemRandom());
+  const std::string other =
+      *MakeCaCertificate(key, "CA", absl::Now(), absl::Now() + absl::Hours(1), SystemRandom());
+  bool dialled = false;
+  const auto credentials = JoinCluster(
+      {*CertificateDigest(other), kId, kSecret}, "c",
+      [](const std::string&, const Sha256Digest&, absl::Time) -> absl::StatusOr<std::string> {
+        return absl::PermissionDeniedError("other CA");
+      },
+      [&](std::shared_ptr<CredentialSource>) {
+        dialled = true;
+        return network_.NewDialer(NodeIdentity{});
+      },
+      SystemRandom(), Soon());
+  EXPECT_EQ(credentials.status(), absl::PermissionDeniedError("other CA"));
+  EXPECT_FALSE(dialled);
+}
+
+TEST_F(JoinTest, S02_ACertificateOfAnotherAuthorityIsRefused) {
+  Serve([](const wire::JoinRequest& request, wire::ControlReply* reply) {
+    const Ed25519Key key = Ed25519Key::Generate(SystemRandom());
+    const std::string ca =
+        *MakeCaCertificate(key, "CA", absl::Now(), absl::Now() + absl::Hours(1), SystemRandom());
+    reply->mutable_join()->set_certificate(
+        *IssueLeaf(key, ca, *ReadCsr(request.csr()),
+                   {IdentityUri(kCluster, {NodeRole::kWorker, std::string(16, '1')}), {}},
+                   absl::Now(), absl::Now() + absl::Hours(1), SystemRandom()));
+  });
+  EXPECT_EQ(Join().status().code(), absl::StatusCode::kPermissionDenied);
+}
+
 TEST_F(JoinTest, ACertificateForAnotherKeyIsRefused) {
   Serve([this](const wire::JoinRequest&, wire::ControlReply* reply) {
     reply->mutable_join()->set_certificate(Issue(ca_key_.public_key()));

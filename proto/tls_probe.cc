@@ -1,6 +1,5 @@
 #include <fcntl.h>
 #include <netdb.h>
-#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <poll.h>
@@ -10,28 +9,21 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/certificate.h"
 #include "base/clock.h"
+#include "base/openssl_ptr.h"
 #include "base/status_macros.h"
 #include "proto/join.h"
 
 namespace shoal {
 namespace {
 
-template <auto kFree>
-struct Freer {
-  template <typename T>
-  void operator()(T* object) const {
-    kFree(object);
-  }
-};
-using ContextPtr = std::unique_ptr<SSL_CTX, Freer<SSL_CTX_free>>;
-using SslPtr = std::unique_ptr<SSL, Freer<SSL_free>>;
-using AddressesPtr = std::unique_ptr<addrinfo, Freer<freeaddrinfo>>;
+using ContextPtr = OpenSslPtr<SSL_CTX, SSL_CTX_free>;
+using SslPtr = OpenSslPtr<SSL, SSL_free>;
+using AddressesPtr = OpenSslPtr<addrinfo, freeaddrinfo>;
 
 class Socket {
  public:
@@ -82,7 +74,7 @@ absl::StatusOr<Socket> Connect(const std::string& address, absl::Time deadline) 
 }
 
 std::string PemOf(X509* certificate) {
-  const std::unique_ptr<BIO, Freer<BIO_free_all>> bio(BIO_new(BIO_s_mem()));
+  const BioPtr bio(BIO_new(BIO_s_mem()));
   PEM_write_bio_X509(bio.get(), certificate);
   char* data = nullptr;
   const long size = BIO_get_mem_data(bio.get(), &data);
@@ -107,6 +99,7 @@ absl::Status Handshake(SSL* ssl, const std::string& address, absl::Time deadline
 
 absl::StatusOr<std::string> FetchCaCertificate(const std::string& address,
                                                const Sha256Digest& digest, absl::Time deadline) {
+  const OpenSslErrorScope errors;
   SHOAL_ASSIGN_OR_RETURN(const Socket socket, Connect(address, deadline));
   const ContextPtr context(SSL_CTX_new(TLS_client_method()));
   SSL_CTX_set_min_proto_version(context.get(), TLS1_3_VERSION);
@@ -115,18 +108,13 @@ absl::StatusOr<std::string> FetchCaCertificate(const std::string& address,
   constexpr unsigned char kHttp2[] = {2, 'h', '2'};
   SSL_set_alpn_protos(ssl.get(), kHttp2, sizeof(kHttp2));
   SSL_set_fd(ssl.get(), socket.fd());
-  const absl::Status shaken = Handshake(ssl.get(), address, deadline);
-  ERR_clear_error();
-  SHOAL_RETURN_IF_ERROR(shaken);
+  SHOAL_RETURN_IF_ERROR(Handshake(ssl.get(), address, deadline));
   STACK_OF(X509)* const chain = SSL_get_peer_cert_chain(ssl.get());
   for (int i = 1; chain != nullptr && i < sk_X509_num(chain); ++i) {
-    X509* const ca = sk_X509_value(chain, i);
-    std::string pem = PemOf(ca);
-    const absl::StatusOr<Sha256Digest> found = CertificateDigest(pem);
+    std::string ca = PemOf(sk_X509_value(chain, i));
+    const absl::StatusOr<Sha256Digest> found = CertificateDigest(ca);
     if (!found.ok() || *found != digest) continue;
-    const int signed_by_it = X509_verify(sk_X509_value(chain, 0), X509_get0_pubkey(ca));
-    ERR_clear_error();
-    if (signed_by_it == 1) return pem;
+    if (CheckSignedBy(PemOf(sk_X509_value(chain, 0)), ca).ok()) return ca;
   }
   return absl::PermissionDeniedError(
       absl::StrCat(address,

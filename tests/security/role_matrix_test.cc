@@ -31,7 +31,8 @@ namespace {
 constexpr NodeRole kRoles[] = {NodeRole::kCoordinator, NodeRole::kRouter, NodeRole::kWorker,
                                NodeRole::kAdmin};
 constexpr Flaw kFlaws[] = {Flaw::kNoCertificate, Flaw::kOtherCa,  Flaw::kOtherCluster,
-                           Flaw::kExpired,       Flaw::kTwoNames, Flaw::kCaAsLeaf};
+                           Flaw::kExpired,       Flaw::kTwoNames, Flaw::kCaAsLeaf,
+                           Flaw::kOtherUsage};
 
 absl::Time Soon() { return absl::Now() + absl::Seconds(20); }
 

@@ -10,7 +10,16 @@
 namespace shoal {
 
 // What can be wrong with a certificate.
-enum class Flaw { kNone, kNoCertificate, kOtherCa, kOtherCluster, kExpired, kTwoNames, kCaAsLeaf };
+enum class Flaw {
+  kNone,
+  kNoCertificate,
+  kOtherCa,
+  kOtherCluster,
+  kExpired,
+  kTwoNames,
+  kCaAsLeaf,
+  kOtherUsage,  // Neither for clients nor for servers.
+};
 
 // A certificate authority for tests, with keys that nobody keeps.
 class TestCa {
