@@ -21,7 +21,7 @@ struct Applier {
   std::map<std::string, ClusterToken>& tokens;
   std::optional<ClusterModel>& model;
   int& replicas;
-  uint64_t& epoch;
+  uint64_t* raised_to;
   bool* visible;
 
   absl::StatusOr<ClusterNode*> Node(const std::string& node_id) const {
@@ -112,7 +112,7 @@ struct Applier {
     return absl::OkStatus();
   }
   absl::Status operator()(const EpochRaised& record) const {
-    epoch = std::max(epoch, record.at_least);
+    *raised_to = std::max(*raised_to, record.at_least);
     return absl::OkStatus();
   }
 };
@@ -122,16 +122,13 @@ struct Applier {
 absl::Status ClusterState::Apply(const ClusterBatch& batch) {
   ClusterState next = *this;
   bool visible = false;
-  for (const ClusterRecord& record : batch) {
-    SHOAL_RETURN_IF_ERROR(next.ApplyOne(record, &visible));
-  }
-  if (visible) ++next.epoch_;
+  uint64_t raised_to = 0;
+  const Applier applier{next.nodes_,    next.tokens_, next.model_,
+                        next.replicas_, &raised_to,   &visible};
+  for (const ClusterRecord& record : batch) SHOAL_RETURN_IF_ERROR(std::visit(applier, record));
+  next.epoch_ = std::max(epoch_ + (visible ? 1 : 0), raised_to);
   *this = std::move(next);
   return absl::OkStatus();
-}
-
-absl::Status ClusterState::ApplyOne(const ClusterRecord& record, bool* visible) {
-  return std::visit(Applier{nodes_, tokens_, model_, replicas_, epoch_, visible}, record);
 }
 
 ClusterBatch ClusterState::Everything() const {

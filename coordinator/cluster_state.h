@@ -128,8 +128,6 @@ class ClusterState {
   Snapshot MakeSnapshot(std::string_view cluster_id, absl::Time issued) const;
 
  private:
-  absl::Status ApplyOne(const ClusterRecord& record, bool* visible);
-
   uint64_t epoch_ = 0;
   std::map<std::string, ClusterNode> nodes_;
   std::map<std::string, ClusterToken> tokens_;
