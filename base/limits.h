@@ -25,6 +25,9 @@ inline constexpr int kMaxBatchSequences = 64;  // Sequences that share one step.
 inline constexpr size_t kMaxMessageBytes = size_t{8} << 20;  // Both ways; larger work goes in rows.
 inline constexpr int kMaxCallRows = 4096;                    // Rows of one expert call.
 inline constexpr int kMaxCallsPerPeer = 64;                  // In flight from one router.
+inline constexpr size_t kMaxCallBytesPerPeer = size_t{256} << 20;
+inline constexpr int kMaxCalls = 1024;  // In flight from all routers; sixteen that ask for much.
+inline constexpr size_t kMaxCallBytes = size_t{1} << 30;
 inline constexpr absl::Duration kMaxCallDeadline = absl::Seconds(10);
 
 // --- Cluster.

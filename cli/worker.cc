@@ -19,6 +19,7 @@
 #include "cli/commands.h"
 #include "cli/model_loader.h"
 #include "cli/ops_server.h"
+#include "cli/worker_process.h"
 #include "engine/numerics_class.h"
 #include "model/import/gguf_model.h"
 #include "nlohmann/json.hpp"
@@ -81,42 +82,35 @@ absl::StatusOr<Worker::Parts> LoadParts(const WorkerOptions& options) {
   parts.pool =
       std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : DefaultThreads());
   SHOAL_ASSIGN_OR_RETURN(
-      parts.experts,
+      std::unique_ptr<LocalExperts> experts,
       LocalExperts::Load(
           config, *file,
           {.part = options.part, .n_parts = options.n_parts, .n_replicas = options.replicas},
           kernels, parts.pool.get(), {.format = format, .activations_f32 = activations_f32}));
-  parts.service = {.served = {.model_id = file->HeaderHash(),
-                              .numerics_class = NumericsClass(format, activations_f32),
-                              .format = format,
-                              .n_layers = config.n_layers,
-                              .n_experts = config.n_experts,
-                              .hidden_dim = config.hidden_dim},
-                   .isa = std::string(IsaName(kernels.isa))};
+  parts.served =
+      std::make_shared<Served>(ServedModel{.model_id = file->HeaderHash(),
+                                           .numerics_class = NumericsClass(format, activations_f32),
+                                           .format = format,
+                                           .n_layers = config.n_layers,
+                                           .n_experts = config.n_experts,
+                                           .hidden_dim = config.hidden_dim},
+                               std::move(experts));
+  parts.served->AdvertiseAll();
+  parts.service.isa = std::string(IsaName(kernels.isa));
+  parts.service.authenticated = false;
   return parts;
-}
-
-std::vector<Metric> MetricsOf(const Worker& worker) {
-  const WorkerCounters counters = worker.counters();
-  const auto counter = [](std::string_view name, std::string_view help, uint64_t value) {
-    return Metric{name, help, MetricKind::kCounter, static_cast<double>(value), {}};
-  };
-  return {counter("shoal_worker_calls_total", "Calls answered with rows.", counters.calls),
-          counter("shoal_worker_refused_calls_total", "Calls answered with a refusal.",
-                  counters.refused_calls),
-          counter("shoal_worker_rows_total", "Result rows computed.", counters.rows_computed)};
 }
 
 absl::Status RunWorker(const WorkerOptions& options) {
   InitLog(absl::StrCat("worker-", options.part));
   const int signal_fd = SignalDescriptor();
   SHOAL_ASSIGN_OR_RETURN(Worker::Parts parts, LoadParts(options));
-  const auto resident_bytes = static_cast<long long>(parts.experts->resident_bytes());
+  const auto resident_bytes = static_cast<long long>(parts.served->experts().resident_bytes());
   const std::unique_ptr<Worker> worker = Worker::Start(std::move(parts));
   SHOAL_ASSIGN_OR_RETURN(
-      const auto ops,
-      OpsServer::Start(options.ops_listen, {.is_ready = [] { return true; },
-                                            .metrics = [&worker] { return MetricsOf(*worker); }}));
+      const auto ops, OpsServer::Start(options.ops_listen,
+                                       {.is_ready = [] { return true; },
+                                        .metrics = [&worker] { return WorkerMetrics(*worker); }}));
   Log(LogLevel::kInfo, "serving",
       {{"peer_listen", worker->address()}, {"resident_bytes", resident_bytes}});
   std::printf("%s\n", nlohmann::json{{"peer_listen", worker->address()}}.dump().c_str());
@@ -132,38 +126,55 @@ absl::Status RunWorker(const WorkerOptions& options) {
 
 void AddWorkerCommand(CLI::App& app, int* exit_code) {
   auto options = std::make_shared<WorkerOptions>();
+  auto process = std::make_shared<WorkerProcessOptions>();
   CLI::App* command = app.add_subcommand(
       "worker",
-      "Hold a share of a model's experts and compute them for routers, until standard "
-      "input closes or a signal comes");
-  command->add_option("MODEL", options->model_path, "GGUF file")->required();
-  command->add_option("--part", options->part, "Hold experts e with e % n-parts == part")
-      ->check(CLI::Range(0, 1023));
-  command->add_option("--n-parts", options->n_parts, "Workers that share the experts")
-      ->check(CLI::Range(1, 1024));
-  command->add_option("--replicas", options->replicas, "Workers that hold each expert")
-      ->check(CLI::Range(1, 1024));
-  AddOpsListenOption(command, &options->ops_listen);
-  command->add_option("--peer-listen", options->peer_listen,
-                      "Loopback address and port for routers; port 0 takes a free one");
-  command->add_option("--threads", options->threads, "Threads; 0: one per core")
+      "Join a cluster, hold the experts that its coordinator assigns and compute them for routers, "
+      "until a signal comes");
+  AddNodeOptions(*command, &process->node);
+  command->add_option("--peer-listen", process->peer_listen,
+                      "Address and port for routers and other workers; port 0 takes the one of "
+                      "last time, else a free one");
+  command->add_option("--threads", process->threads, "Threads; 0: one per core")
       ->check(CLI::Range(0, 1024));
   command
-      ->add_option("--spin-us", options->spin_us,
+      ->add_option("--memory-bytes", process->memory_bytes,
+                   "Memory for experts; 0: what is free now, less a margin. Takes K, M, G")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false));
+  command
+      ->add_option("--spin-us", process->spin_us,
                    "Poll this long for the next call before sleeping")
       ->check(CLI::Range(0, 10000));
+  AddOpsListenOption(command, &process->ops_listen);
+  CLI::Option* model = command->add_option("MODEL", options->model_path,
+                                           "GGUF file: hold a share of it without any cluster");
+  command->add_option("--part", options->part, "Hold experts e with e % n-parts == part")
+      ->check(CLI::Range(0, 1023))
+      ->needs(model);
+  command->add_option("--n-parts", options->n_parts, "Workers that share the experts")
+      ->check(CLI::Range(1, 1024))
+      ->needs(model);
+  command->add_option("--replicas", options->replicas, "Workers that hold each expert")
+      ->check(CLI::Range(1, 1024))
+      ->needs(model);
   command
       ->add_option("--activations", options->activations,
                    "int8, or f32: the slow reference path that rounds no activation")
-      ->check(CLI::IsMember({"int8", "f32"}));
-  command->callback([options, exit_code] {
+      ->check(CLI::IsMember({"int8", "f32"}))
+      ->needs(model);
+  command->callback([options, process, exit_code] {
     if (options->part >= options->n_parts) {
       std::fprintf(stderr, "shoal worker: --part: %d is not in [0, %d), the range of --n-parts\n",
                    options->part, options->n_parts);
       *exit_code = 2;
       return;
     }
-    const absl::Status status = RunWorker(*options);
+    options->peer_listen = process->peer_listen;
+    options->threads = process->threads;
+    options->spin_us = process->spin_us;
+    options->ops_listen = process->ops_listen;
+    const absl::Status status =
+        options->model_path.empty() ? RunWorkerProcess(*process) : RunWorker(*options);
     if (status.ok()) return;
     std::fprintf(stderr, "shoal worker: %s\n", std::string(status.message()).c_str());
     *exit_code = 1;

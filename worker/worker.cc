@@ -22,8 +22,9 @@ std::unique_ptr<Worker> Worker::Start(Parts parts) {
   return worker;
 }
 
-Worker::Worker(Parts parts)
-    : parts_(std::move(parts)), service_(parts_.service, parts_.experts.get()) {}
+Worker::Worker(Parts parts) : parts_(std::move(parts)), service_(parts_.service) {
+  service_.Serve(std::move(parts_.served));
+}
 
 Worker::~Worker() {
   {
@@ -39,8 +40,8 @@ Worker::~Worker() {
 
 void Worker::ComputeLoop() {
   constexpr StreamKind kKind = StreamKind::kRunExperts;
-  const auto take_in = [this](LinkId from, const NodeIdentity& /*peer*/, FrameBuffer frame) {
-    service_.OnRunExperts(std::move(frame), ReplyTo(kKind, from));
+  const auto take_in = [this](LinkId from, const NodeIdentity& peer, FrameBuffer frame) {
+    service_.OnRunExperts(peer, std::move(frame), ReplyTo(kKind, from));
   };
   bool computed = false;
   while (!stop_.load()) {
@@ -55,8 +56,8 @@ void Worker::ComputeLoop() {
 
 void Worker::HealthLoop() {
   constexpr StreamKind kKind = StreamKind::kHealth;
-  const auto answer = [this](LinkId from, const NodeIdentity& /*peer*/, FrameBuffer frame) {
-    service_.OnHealth(frame, ReplyTo(kKind, from));
+  const auto answer = [this](LinkId from, const NodeIdentity& peer, FrameBuffer frame) {
+    service_.OnHealth(peer, frame, ReplyTo(kKind, from));
   };
   while (!stop_.load()) {
     while (parts_.listener->Poll(kKind, MonotonicNow(), answer)) {

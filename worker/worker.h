@@ -4,10 +4,10 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "base/mutex.h"
 #include "base/thread_pool.h"
-#include "engine/local_experts.h"
 #include "proto/transport.h"
 #include "worker/worker_service.h"
 
@@ -20,8 +20,8 @@ class Worker {
  public:
   struct Parts {
     std::unique_ptr<Listener> listener;
-    std::unique_ptr<ThreadPool> pool;  // What `experts` computes with.
-    std::unique_ptr<LocalExperts> experts;
+    std::unique_ptr<ThreadPool> pool;  // What experts are computed with.
+    std::shared_ptr<Served> served;    // Null: see Serve.
     WorkerService::Options service;
   };
 
@@ -31,9 +31,15 @@ class Worker {
 
   // Where it listens.
   const std::string& address() const { return parts_.listener->address(); }
-
   // What it has done since it started. Any thread.
   WorkerCounters counters() const { return service_.counters(); }
+  // For streams of other kinds, which others poll.
+  Listener* listener() { return parts_.listener.get(); }
+  ThreadPool* pool() { return parts_.pool.get(); }
+  const WorkerService& service() const { return service_; }
+
+  // What is served from the next call on, computed with pool(). Null: nothing. Any thread.
+  void Serve(std::shared_ptr<Served> served) { service_.Serve(std::move(served)); }
 
   // Refuses new calls and waits for those accepted; false when the deadline passes first.
   bool Drain(absl::Time deadline) { return service_.Drain(deadline); }

@@ -2,85 +2,132 @@
 
 #include <algorithm>
 #include <chrono>
-#include <memory>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/clock.h"
 #include "base/memory.h"
-#include "base/random.h"
-#include "model/expert_set.h"
+#include "proto/authorization.h"
 
 namespace shoal {
+namespace {
 
-WorkerService::WorkerService(Options options, LocalExperts* experts)
+constexpr absl::Duration kBusyFor = absl::Seconds(3);  // Since the last call.
+
+}  // namespace
+
+WorkerService::WorkerService(Options options)
     : options_(std::move(options)),
-      run_experts_(options_.served, experts),
-      incarnation_(SystemRandom()->Next64()) {
-  ExpertSet resident(options_.served.n_layers, options_.served.n_experts);
-  for (int layer = 0; layer < options_.served.n_layers; ++layer) {
-    for (int expert = 0; expert < options_.served.n_experts; ++expert) {
-      if (experts->Resident(layer, expert)) resident.Insert(layer, expert);
-    }
-  }
-  resident_ = resident.Bytes();
-  resident_experts_ = static_cast<uint64_t>(resident.size());
-  resident_bytes_ = experts->resident_bytes();
+      incarnation_(options_.random->Next64()),
+      last_call_ns_(std::numeric_limits<int64_t>::min()) {}
+
+void WorkerService::Serve(std::shared_ptr<Served> served) {
+  MutexLock lock(&mu_);
+  served_.swap(served);
+  // The former, if this was its last owner, goes after the lock.
 }
 
-void WorkerService::OnRunExperts(FrameBuffer buffer, Reply reply) {
-  const absl::Time arrival = MonotonicNow();
-  bytes_in_.fetch_add(buffer.size());
+std::shared_ptr<Served> WorkerService::served() const {
+  MutexLock lock(&mu_);
+  return served_;
+}
+
+bool WorkerService::IsBusy() const {
+  const int64_t now = absl::ToUnixNanos(options_.clock->Now());
+  return now - absl::ToInt64Nanoseconds(kBusyFor) < last_call_ns_.load();
+}
+
+absl::Status WorkerService::CheckCaller(const NodeIdentity& peer, const wire::FrameHeader& header,
+                                        StreamKind kind) const {
+  const NodeIdentity caller =
+      options_.authenticated ? peer : NodeIdentity{NodeRole::kRouter, peer.node_id};
+  if (absl::Status status = CheckCall(header, kind, caller); !status.ok()) return status;
+  const auto snapshot = options_.snapshot ? options_.snapshot() : nullptr;
+  if (snapshot != nullptr && snapshot->IsRevoked(peer.node_id)) {
+    return absl::PermissionDeniedError(absl::StrCat("node ", peer.node_id, " has been revoked"));
+  }
+  return absl::OkStatus();
+}
+
+void WorkerService::OnRunExperts(const NodeIdentity& peer, FrameBuffer buffer, Reply reply) {
+  const absl::Time arrival = options_.clock->Now();
+  const size_t n_bytes = buffer.size();
+  bytes_in_.fetch_add(n_bytes);
   absl::StatusOr<Frame> frame = DecodeFrame(buffer);
   if (!frame.ok()) {
     const bool corrupt = frame.status().code() == absl::StatusCode::kDataLoss;
     return Refuse(nullptr, corrupt ? wire::REPLY_CODE_BAD_CHECKSUM : wire::REPLY_CODE_BAD_SHAPE,
                   std::string(frame.status().message()), reply);
   }
-  if (!frame->header.has_run_experts_request()) {
-    return Refuse(nullptr, wire::REPLY_CODE_BAD_SHAPE, "not a RunExperts request", reply);
-  }
   const wire::RunExpertsRequest& request = frame->header.run_experts_request();
   const wire::CallId id = request.id();
+  if (const absl::Status may = CheckCaller(peer, frame->header, StreamKind::kRunExperts);
+      !may.ok()) {
+    const bool denied = absl::IsPermissionDenied(may);
+    return Refuse(denied && frame->header.has_run_experts_request() ? &id : nullptr,
+                  denied ? wire::REPLY_CODE_DENIED : wire::REPLY_CODE_BAD_SHAPE,
+                  std::string(may.message()), reply);
+  }
   if (!Accept()) {
     return Refuse(&id, wire::REPLY_CODE_DRAINING, "this worker takes no new calls", reply);
   }
+  last_call_ns_.store(absl::ToUnixNanos(arrival));
   // A time out of range is refused by the op; here it only must not overflow.
   const uint64_t remaining_us = std::min<uint64_t>(
       request.remaining_us(), static_cast<uint64_t>(absl::ToInt64Microseconds(kMaxCallDeadline)));
   Call call{std::move(buffer), *std::move(frame), arrival + absl::Microseconds(remaining_us),
             reply};
-  if (!queue_.TryPush(std::move(call))) {
-    Refuse(&id, wire::REPLY_CODE_OVERLOADED,
-           absl::StrCat("more than ", kMaxCallsPerPeer, " calls wait here"), reply);
+  if (const absl::Status queued = queue_.Push(peer.node_id, n_bytes, std::move(call));
+      !queued.ok()) {
+    Refuse(&id, wire::REPLY_CODE_OVERLOADED, std::string(queued.message()), reply);
     Done();
   }
 }
 
+RunExpertsOp::Answer WorkerService::Answer(const Call& call) {
+  const wire::RunExpertsRequest& request = call.frame.header.run_experts_request();
+  // Held until it is answered: another model may take its place meanwhile.
+  const std::shared_ptr<Served> served = this->served();
+  if (served == nullptr) {
+    return {RunExpertsOp::Refuse(&request.id(), wire::REPLY_CODE_NOT_RESIDENT,
+                                 "this worker has been given no model yet"),
+            wire::REPLY_CODE_NOT_RESIDENT, 0};
+  }
+  return served->op().Handle(request, call.frame.payload, call.deadline);
+}
+
 bool WorkerService::RunNext() {
-  std::optional<Call> call = queue_.TryPop();
-  if (!call.has_value()) return false;
+  std::optional<PeerQueues<Call>::Popped> next = queue_.TryPop();
+  if (!next.has_value()) return false;
   const auto start = std::chrono::steady_clock::now();
-  RunExpertsOp::Answer answer = run_experts_.Handle(call->frame.header.run_experts_request(),
-                                                    call->frame.payload, call->deadline);
+  RunExpertsOp::Answer answer = Answer(next->item);
   compute_ns_.fetch_add(static_cast<uint64_t>(
       std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count()));
   (answer.code == wire::REPLY_CODE_OK ? calls_ : refused_calls_).fetch_add(1);
   rows_computed_.fetch_add(static_cast<uint64_t>(answer.n_rows));
   bytes_out_.fetch_add(answer.frame.size());
-  call->reply(std::move(answer.frame));
+  queue_.Done(next->peer, next->n_bytes);
+  next->item.reply(std::move(answer.frame));
   Done();
   return true;
 }
 
-void WorkerService::OnHealth(const FrameBuffer& buffer, const Reply& reply) {
+void WorkerService::OnHealth(const NodeIdentity& peer, const FrameBuffer& buffer,
+                             const Reply& reply) {
   const absl::StatusOr<Frame> frame = DecodeFrame(buffer);
-  if (!frame.ok() || !frame->header.has_status_request()) return;
+  if (!frame.ok() || !CheckCaller(peer, frame->header, StreamKind::kHealth).ok()) return;
   wire::FrameHeader header;
   wire::StatusReply& status = *header.mutable_status_reply();
   status.set_id(frame->header.status_request().id());
-  status.set_model_id(options_.served.model_id);
-  status.set_numerics_class(options_.served.numerics_class);
+  status.set_incarnation(incarnation_);
+  if (const std::shared_ptr<Served> served = this->served(); served != nullptr) {
+    const ExpertSet advertised = served->advertised();
+    status.set_model_id(served->model().model_id);
+    status.set_numerics_class(served->model().numerics_class);
+    status.set_resident(advertised.Bytes());
+    status.set_resident_experts(static_cast<uint64_t>(advertised.size()));
+    status.set_resident_expert_bytes(served->experts().resident_bytes());
+  }
   status.set_isa(options_.isa);
   status.set_draining(draining_.load());
   status.set_calls(calls_.load());
@@ -89,17 +136,13 @@ void WorkerService::OnHealth(const FrameBuffer& buffer, const Reply& reply) {
   status.set_bytes_in(bytes_in_.load());
   status.set_bytes_out(bytes_out_.load());
   status.set_compute_ns(compute_ns_.load());
-  status.set_resident_experts(resident_experts_);
-  status.set_resident_expert_bytes(resident_bytes_);
   status.set_rss_bytes(static_cast<uint64_t>(ResidentBytes()));
-  status.set_resident(resident_);
-  status.set_incarnation(incarnation_);
   reply(EncodeFrame(header));
 }
 
 bool WorkerService::Drain(absl::Time deadline) {
-  const auto until =
-      std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(deadline - MonotonicNow());
+  const auto until = std::chrono::steady_clock::now() +
+                     absl::ToChronoNanoseconds(deadline - options_.clock->Now());
   MutexLock lock(&mu_);
   draining_.store(true);
   while (n_accepted_ > 0) {

@@ -36,16 +36,20 @@ std::unique_ptr<TestCluster> TestCluster::Start(const ModelConfig& config,
                     {.format = format});
     auto listener = listen(w);
     SHOAL_CHECK(listener.ok());
+    auto served = std::make_shared<Served>(
+        ServedModel{.model_id = kModelId,
+                    .numerics_class = NumericsClass(format, /*activations_f32=*/false),
+                    .format = format,
+                    .n_layers = config.n_layers,
+                    .n_experts = config.n_experts,
+                    .hidden_dim = config.hidden_dim},
+        std::move(loaded.experts));
+    served->AdvertiseAll();
     WorkerService::Options service;
-    service.served = {.model_id = kModelId,
-                      .numerics_class = NumericsClass(format, /*activations_f32=*/false),
-                      .format = format,
-                      .n_layers = config.n_layers,
-                      .n_experts = config.n_experts,
-                      .hidden_dim = config.hidden_dim};
+    service.authenticated = false;  // Some of these networks carry no certificates.
     return Worker::Start({.listener = *std::move(listener),
                           .pool = std::move(loaded.pool),
-                          .experts = std::move(loaded.experts),
+                          .served = std::move(served),
                           .service = std::move(service)});
   };
   for (int w = 0; w < n_workers; ++w) {

@@ -1,13 +1,11 @@
 #include "worker/ops/run_experts.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
-#include "base/clock.h"
 #include "base/limits.h"
 #include "base/quoted.h"
 #include "proto/tensor_codec.h"
@@ -31,14 +29,10 @@ wire::RowFormat ToWire(RowFormat format) {
   return format == RowFormat::kF32 ? wire::ROW_FORMAT_F32 : wire::ROW_FORMAT_QUANTIZED;
 }
 
-bool AllFinite(std::span<const float> values) {
-  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
-}
-
 }  // namespace
 
-RunExpertsOp::RunExpertsOp(ServedModel served, LocalExperts* experts)
-    : served_(std::move(served)), experts_(experts) {
+RunExpertsOp::RunExpertsOp(ServedModel served, LocalExperts* experts, Clock* clock)
+    : served_(std::move(served)), experts_(experts), clock_(clock) {
   SHOAL_CHECK(experts_->format() == served_.format);
 }
 
@@ -47,7 +41,7 @@ RunExpertsOp::Answer RunExpertsOp::Handle(const wire::RunExpertsRequest& request
   std::optional<Refusal> refusal = CheckFit(request);
   if (!refusal) refusal = CheckAssignment(request);
   if (!refusal) refusal = ReadInput(request, payload);
-  if (!refusal && MonotonicNow() >= deadline) {
+  if (!refusal && clock_->Now() >= deadline) {
     refusal = {wire::REPLY_CODE_DEADLINE_PASSED, "the call waited here past its deadline"};
   }
   if (refusal) {
@@ -55,11 +49,13 @@ RunExpertsOp::Answer RunExpertsOp::Handle(const wire::RunExpertsRequest& request
   }
   FillAssignment(request);
   const int layer = static_cast<int>(request.id().layer());
-  const absl::StatusOr<ExpertOutput> output = experts_->Compute(layer, input_, assignment_);
+  const absl::StatusOr<ExpertOutput> output =
+      experts_->Compute(layer, input_, assignment_, [&] { return clock_->Now() >= deadline; });
   if (!output.ok()) {
-    return {Refuse(&request.id(), wire::REPLY_CODE_NOT_RESIDENT,
-                   std::string(output.status().message())),
-            wire::REPLY_CODE_NOT_RESIDENT, 0};
+    const wire::ReplyCode code = absl::IsCancelled(output.status())
+                                     ? wire::REPLY_CODE_DEADLINE_PASSED
+                                     : wire::REPLY_CODE_NOT_RESIDENT;
+    return {Refuse(&request.id(), code, std::string(output.status().message())), code, 0};
   }
   return {Reply(request, *output), wire::REPLY_CODE_OK, output->n_rows};
 }
@@ -152,9 +148,6 @@ std::optional<RunExpertsOp::Refusal> RunExpertsOp::ReadInput(const wire::RunExpe
   const auto rows = ReadRequestRows(request, payload);
   if (!rows.ok()) {
     return Refusal{wire::REPLY_CODE_BAD_SHAPE, std::string(rows.status().message())};
-  }
-  if (!AllFinite(rows->scales) || !AllFinite(rows->f32)) {
-    return Refusal{wire::REPLY_CODE_BAD_SHAPE, "a row holds a number that is not finite"};
   }
   input_ = {.format = served_.format,
             .n_rows = static_cast<int>(request.n_rows()),

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "base/clock.h"
 #include "engine/expert_rows.h"
 #include "engine/local_experts.h"
 #include "proto/frame_codec.h"
@@ -32,11 +33,12 @@ class RunExpertsOp {
   };
 
   // `experts` outlives this.
-  RunExpertsOp(ServedModel served, LocalExperts* experts);
+  RunExpertsOp(ServedModel served, LocalExperts* experts, Clock* clock = SystemClock());
 
   // Answers a call that came from outside: any bytes in `request` and `payload` get an answer, and
   // one that does not hold is refused with its typed code and the reason. `deadline` is when the
-  // caller stops waiting.
+  // caller stops waiting: it is looked at before the work and before every block of rows. A row
+  // that holds a number that is not finite spoils its own result rows and no others.
   Answer Handle(const wire::RunExpertsRequest& request, std::span<const std::byte> payload,
                 absl::Time deadline);
 
@@ -59,6 +61,7 @@ class RunExpertsOp {
 
   const ServedModel served_;
   LocalExperts* const experts_;
+  Clock* const clock_;
   ExpertInput input_;            // Points into the payload of the call under way.
   ExpertAssignment assignment_;  // Keeps its memory from call to call.
 };

@@ -3,7 +3,9 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "absl/time/clock.h"
 #include "base/limits.h"
@@ -24,13 +26,16 @@ class RunExpertsTest : public ::testing::Test {
     const auto weights = RandomExpertWeights(config_, DType::kF32, 9);
     loaded_ =
         LoadExperts(config_, *weights, {.part = 0, .n_parts = 2}, {.format = RowFormat::kF32});
-    op_ = std::make_unique<RunExpertsOp>(ServedModel{.model_id = "model",
-                                                     .numerics_class = "numerics",
-                                                     .format = RowFormat::kF32,
-                                                     .n_layers = config_.n_layers,
-                                                     .n_experts = config_.n_experts,
-                                                     .hidden_dim = config_.hidden_dim},
-                                         loaded_.experts.get());
+    op_ = std::make_unique<RunExpertsOp>(ServedHere(), loaded_.experts.get());
+  }
+
+  ServedModel ServedHere() const {
+    return {.model_id = "model",
+            .numerics_class = "numerics",
+            .format = RowFormat::kF32,
+            .n_layers = config_.n_layers,
+            .n_experts = config_.n_experts,
+            .hidden_dim = config_.hidden_dim};
   }
 
   static wire::RunExpertsRequest Sound() {
@@ -180,10 +185,46 @@ TEST_F(RunExpertsTest, S14_PayloadMatchesTheShape) {
   ExpectBadShape("n_rows=4097", [](Request& r) { r.set_n_rows(kMaxCallRows + 1); });
 }
 
-TEST_F(RunExpertsTest, NumbersThatAreNotFiniteAreRefused) {
+// Goal: what is not finite spoils the result rows of its own row, bit for bit as it would where
+// nothing crosses a link, and no other row.
+TEST_F(RunExpertsTest, ARowThatIsNotFiniteSpoilsItselfAlone) {
   for (const float value : {INFINITY, NAN}) {
-    EXPECT_EQ(Handle(Sound(), value).code, wire::REPLY_CODE_BAD_SHAPE);
+    const Request request = Sound();
+    std::vector<float> x(3 * 96, 0.5F);
+    x[96 + 11] = value;  // Row 1.
+    const auto answer = op_->Handle(request, std::as_bytes(std::span(x)), absl::InfiniteFuture());
+    ASSERT_EQ(answer.code, wire::REPLY_CODE_OK);
+    const auto frame = DecodeFrame(answer.frame);
+    ASSERT_TRUE(frame.ok());
+    const auto rows = ReadReplyRows(frame->header.run_experts_reply(), frame->payload);
+    ASSERT_TRUE(rows.ok()) << rows.status();
+    for (int r = 0; r < request.rows_size(); ++r) {
+      for (int i = 0; i < 96; ++i) {
+        EXPECT_EQ(std::isfinite(rows->f32[r * 96 + i]), request.rows(r) != 1) << r;
+      }
+    }
   }
+}
+
+// Goal: a call whose deadline passes midway stops there and says so.
+TEST_F(RunExpertsTest, S15_CallPastItsDeadlineMidwayIsGivenUp) {
+  class StepClock final : public Clock {  // A second later each time it is asked.
+   public:
+    absl::Time Now() override { return absl::UnixEpoch() + absl::Seconds(n_asked_++); }
+    absl::Time WallNow() override { return Now(); }
+    int n_asked() const { return n_asked_; }
+
+   private:
+    int n_asked_ = 0;  // The pool is one thread.
+  };
+  StepClock clock;
+  RunExpertsOp op(ServedHere(), loaded_.experts.get(), &clock);
+  std::vector<float> x(3 * 96, 0.5F);
+  const auto answer =
+      op.Handle(Sound(), std::as_bytes(std::span(x)), absl::UnixEpoch() + absl::Seconds(2));
+  EXPECT_EQ(answer.code, wire::REPLY_CODE_DEADLINE_PASSED);
+  EXPECT_EQ(clock.n_asked(), 3);  // Before the work, before its first block, before the second.
+  EXPECT_EQ(loaded_.experts->rows_computed(), 0U);
 }
 
 }  // namespace
