@@ -30,6 +30,15 @@ inline constexpr int kMaxCalls = 1024;  // In flight from all routers; sixteen t
 inline constexpr size_t kMaxCallBytes = size_t{1} << 30;
 inline constexpr absl::Duration kMaxCallDeadline = absl::Seconds(10);
 
+// --- Links (S15, S16). A listener counts each kind of stream by itself.
+inline constexpr int kMaxLinks = 320;          // All nodes of a snapshot, and some callers more.
+inline constexpr int kMaxLinksPerPeer = 4;     // Of one node id.
+inline constexpr int kMaxAnonymousLinks = 16;  // Without a certificate: joining takes a moment.
+// What waits for one peer to read it; four such links make the 256 MiB of S15.
+inline constexpr size_t kMaxUnsentBytes = size_t{64} << 20;
+inline constexpr int kMaxOpensPerSecond = 100;  // From one address, on average.
+inline constexpr int kMaxOpensAtOnce = 400;     // From one address, before the average counts.
+
 // --- Cluster.
 inline constexpr int kMaxMembers = 256;                       // Nodes of one snapshot.
 inline constexpr int kMaxRevoked = 4096;                      // Node ids; a cluster draws few.

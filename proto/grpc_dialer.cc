@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "base/limits.h"
 #include "base/status_macros.h"
 #include "proto/grpc_status.h"
@@ -22,7 +21,7 @@
 namespace shoal {
 namespace {
 
-enum class Op : uint8_t { kStart, kRead, kWrite, kFinish };
+enum class Op : uint8_t { kStart, kOpen, kRead, kWrite, kFinish };
 
 struct ClientLink;
 struct Tag {
@@ -39,13 +38,15 @@ struct ClientLink {
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream;
   grpc::ByteBuffer incoming;
   std::deque<grpc::ByteBuffer> outgoing;  // The first is being written when `writing`.
+  size_t unsent_bytes = 0;                // Of `outgoing`.
   grpc::Status finish_status;
-  bool started = false;
+  bool opened = false;
   bool writing = false;
   bool closed = false;
   bool quiet_opening = false;  // Connect waits for it: no events about its opening.
   bool given_up = false;       // No events at all.
   Tag start{this, Op::kStart};
+  Tag open{this, Op::kOpen};
   Tag read{this, Op::kRead};
   Tag write{this, Op::kWrite};
   Tag finish{this, Op::kFinish};
@@ -63,11 +64,19 @@ grpc::ChannelArguments ClientArguments() {
   args.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 2000);  // Also how long a connect may take.
   args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // One connection per link.
   args.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 1 << 20);
   args.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, static_cast<int>(kMaxMessageBytes));
   return args;
+}
+
+// gRPC reports a failed check of the listener's certificate as any other failure to connect; only
+// its words tell (grpc_transport_test.cc holds them).
+bool IsUntrusted(const std::string& why) {
+  return why.find("is not in peer certificate") != std::string::npos ||
+         why.find("certificate verify failed") != std::string::npos;
 }
 
 class GrpcDialer final : public Dialer {
@@ -90,8 +99,9 @@ class GrpcDialer final : public Dialer {
     if (options_.credentials == nullptr) SHOAL_RETURN_IF_ERROR(CheckLoopback(to.address));
     ClientLink& link = Open(to, kind);
     link.quiet_opening = true;
-    while (!link.started && !link.closed) {
+    while (!link.opened && !link.closed) {
       if (!HandleNext(deadline)) {
+        link.quiet_opening = false;
         Close(link.id);
         return absl::UnavailableError(absl::StrCat(to.address, ": no answer before the deadline"));
       }
@@ -104,20 +114,26 @@ class GrpcDialer final : public Dialer {
   }
 
   void Close(LinkId id) override {
+    std::erase_if(events_, [id](const LinkEvent& event) { return event.link == id; });
     const auto found = links_.find(id);
     if (found == links_.end()) return;
     found->second->given_up = true;
     found->second->context.TryCancel();
-    std::erase_if(events_, [id](const LinkEvent& event) { return event.link == id; });
   }
 
   absl::Status Send(LinkId id, FrameBuffer frame) override {
     const auto found = links_.find(id);
     if (found == links_.end()) return absl::UnavailableError("link is closed");
     ClientLink& link = *found->second;
-    if (link.closed || link.given_up || !link.started) {
+    if (link.closed || link.given_up || !link.opened) {
       return absl::UnavailableError(absl::StrCat(link.address, ": link is closed"));
     }
+    if (link.unsent_bytes + frame.size() > kMaxUnsentBytes) {
+      link.context.TryCancel();
+      return absl::UnavailableError(absl::StrCat(link.address, ": link is closed: its peer left ",
+                                                 link.unsent_bytes, " bytes unread"));
+    }
+    link.unsent_bytes += frame.size();
     link.outgoing.push_back(ToByteBuffer(std::move(frame)));
     if (!link.writing) WriteFirst(link);
     return absl::OkStatus();
@@ -173,8 +189,12 @@ class GrpcDialer final : public Dialer {
   void Handle(ClientLink& link, Op op, bool ok) {
     switch (op) {
       case Op::kStart:
-        link.started = ok;
         if (!ok) return Finish(link);
+        return link.stream->ReadInitialMetadata(&link.open);
+      case Op::kOpen:
+        // A stream that was refused has metadata too, but not this.
+        link.opened = ok && link.context.GetServerInitialMetadata().count(kOpenedKey) > 0;
+        if (!link.opened) return Finish(link);
         if (!link.quiet_opening) Tell({link.id, absl::OkStatus(), {}, /*opened=*/true});
         return link.stream->Read(&link.incoming, &link.read);
       case Op::kRead:
@@ -182,17 +202,24 @@ class GrpcDialer final : public Dialer {
         Tell({link.id, absl::OkStatus(), ToFrameBuffer(link.incoming)});
         return link.stream->Read(&link.incoming, &link.read);
       case Op::kWrite:
-        link.writing = false;
-        link.outgoing.pop_front();
-        // A failed write means a broken stream: the read under way reports it.
-        if (!ok) link.outgoing.clear();
-        if (!link.outgoing.empty()) WriteFirst(link);
+        HandleWritten(link, ok);
         return Reap(link);
       case Op::kFinish:
         link.closed = true;
-        if (link.started || !link.quiet_opening) Tell({link.id, CloseReason(link), {}});
+        if (link.opened || !link.quiet_opening) Tell({link.id, CloseReason(link), {}});
         return Reap(link);
     }
+  }
+
+  void HandleWritten(ClientLink& link, bool ok) {
+    link.writing = false;
+    link.unsent_bytes -= link.outgoing.front().Length();
+    link.outgoing.pop_front();
+    if (!ok) {  // A broken stream: the read under way reports it.
+      link.outgoing.clear();
+      link.unsent_bytes = 0;
+    }
+    if (!link.outgoing.empty()) WriteFirst(link);
   }
 
   void Tell(LinkEvent event) {
@@ -208,10 +235,15 @@ class GrpcDialer final : public Dialer {
 
   static absl::Status CloseReason(const ClientLink& link) {
     const absl::Status status = FromGrpcStatus(link.finish_status);
-    const bool denied = status.code() == absl::StatusCode::kPermissionDenied;
-    return {denied ? status.code() : absl::StatusCode::kUnavailable,
-            absl::StrCat(link.address, ": ",
-                         status.ok() ? "peer closed the link" : std::string(status.message()))};
+    const std::string why(status.ok() ? "peer closed the link" : status.message());
+    if (status.code() == absl::StatusCode::kPermissionDenied) {
+      return absl::PermissionDeniedError(absl::StrCat(link.address, ": ", why));
+    }
+    if (IsUntrusted(why)) {
+      return absl::PermissionDeniedError(
+          absl::StrCat(link.address, ": another node is there: ", why));
+    }
+    return absl::UnavailableError(absl::StrCat(link.address, ": ", why));
   }
 
   const GrpcOptions options_;

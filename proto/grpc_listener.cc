@@ -15,7 +15,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/status_macros.h"
 #include "proto/authorization.h"
@@ -24,13 +24,12 @@
 #include "proto/grpc_transport.h"
 #include "proto/grpc_wait.h"
 #include "proto/methods.h"
+#include "proto/open_rate.h"
 
 namespace shoal {
 namespace {
 
 using RawStream = grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer>;
-
-constexpr size_t kMaxLinksPerKind = 64;  // Routers that one worker serves at once.
 
 // The methods, their messages left as raw bytes. Any other name is UNIMPLEMENTED.
 class FrameService final : public grpc::Service {
@@ -53,7 +52,7 @@ class FrameService final : public grpc::Service {
   const std::vector<StreamKind> kinds_;
 };
 
-enum class Op : uint8_t { kAccept, kRead, kWrite, kFinish, kWake };
+enum class Op : uint8_t { kAccept, kOpen, kRead, kWrite, kFinish, kWake };
 
 struct ServerLink;
 struct Tag {
@@ -69,10 +68,13 @@ struct ServerLink {
   RawStream stream{&context};
   grpc::ByteBuffer incoming;
   std::deque<grpc::ByteBuffer> outgoing;  // The first is being written when `writing`.
+  size_t unsent_bytes = 0;                // Of `outgoing`.
+  bool admitted = false;
   bool writing = false;
   bool peer_done = false;  // Nothing more will be read.
   bool finishing = false;
   Tag accept{this, Op::kAccept};
+  Tag open{this, Op::kOpen};
   Tag read{this, Op::kRead};
   Tag write{this, Op::kWrite};
   Tag finish{this, Op::kFinish};
@@ -118,6 +120,8 @@ class KindPoller {
       return absl::UnavailableError("link is closed");
     }
     ServerLink& link = *found->second;
+    if (link.unsent_bytes + frame.size() > kMaxUnsentBytes) return GiveUp(link);
+    link.unsent_bytes += frame.size();
     link.outgoing.push_back(ToByteBuffer(std::move(frame)));
     if (!link.writing) WriteFirst(link);
     return absl::OkStatus();
@@ -150,14 +154,15 @@ class KindPoller {
       case Op::kAccept:
         if (ok) Accept(link);
         return false;
+      case Op::kOpen:
+        Continue(link, ok);
+        return false;
       case Op::kRead:
         return HandleRead(link, ok, handler);
       case Op::kWrite:
-        link.writing = false;
+        link.unsent_bytes -= link.outgoing.front().Length();
         link.outgoing.pop_front();
-        if (!ok) link.outgoing.clear();  // Broken: the read under way reports it.
-        if (!link.outgoing.empty()) WriteFirst(link);
-        FinishWhenDone(link);
+        Continue(link, ok);
         return false;
       case Op::kFinish:
         links_.erase(link.id);
@@ -168,16 +173,20 @@ class KindPoller {
     return false;
   }
 
+  // Lets the stream in, which the caller learns from its first metadata, or ends it.
   void Accept(ServerLink& link) {
     AcceptNext();
     absl::Status refused = CheckPeer(link);
-    if (links_.size() > kMaxLinksPerKind + 1) {
-      refused = absl::ResourceExhaustedError(
-          absl::StrCat("more than ", kMaxLinksPerKind, " open streams of one kind"));
+    if (refused.ok()) refused = CheckRoom(link);
+    if (!refused.ok()) {
+      link.finishing = true;
+      return link.stream.Finish(ToGrpcStatus(refused), &link.finish);
     }
-    if (refused.ok()) return link.stream.Read(&link.incoming, &link.read);
-    link.finishing = true;
-    link.stream.Finish(ToGrpcStatus(refused), &link.finish);
+    link.admitted = true;
+    link.writing = true;
+    link.context.AddInitialMetadata(kOpenedKey, "1");
+    link.stream.SendInitialMetadata(&link.open);
+    link.stream.Read(&link.incoming, &link.read);
   }
 
   // Learns who opened the stream, and whether he may.
@@ -188,6 +197,30 @@ class KindPoller {
     return absl::PermissionDeniedError(absl::StrCat("a node of role ",
                                                     std::string(RoleName(link.peer.role)),
                                                     " may not call ", MethodOf(kind_)));
+  }
+
+  // The caps of S15 and S16.
+  absl::Status CheckRoom(const ServerLink& link) {
+    const std::string from = link.context.peer();  // "ipv4:127.0.0.1:5555"
+    if (!rate_.Admit(from.substr(0, from.rfind(':')), MonotonicNow())) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("more than ", kMaxOpensPerSecond, " streams a second from one address"));
+    }
+    const auto admitted = [&](const auto& entry) { return entry.second->admitted; };
+    if (std::count_if(links_.begin(), links_.end(), admitted) >= kMaxLinks) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("more than ", kMaxLinks, " open streams of one kind"));
+    }
+    if (cluster_id_.empty()) return absl::OkStatus();  // Peers have no names.
+    const auto of_peer = [&](const auto& entry) {
+      return entry.second->admitted && entry.second->peer == link.peer;
+    };
+    const int cap = link.peer.role == NodeRole::kNone ? kMaxAnonymousLinks : kMaxLinksPerPeer;
+    if (std::count_if(links_.begin(), links_.end(), of_peer) >= cap) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("more than ", cap, " open streams of one kind from one node"));
+    }
+    return absl::OkStatus();
   }
 
   bool HandleRead(ServerLink& link, bool ok, Listener::FrameHandler handler) {
@@ -207,6 +240,24 @@ class KindPoller {
     link.stream.Write(link.outgoing.front(), &link.write);
   }
 
+  // After whatever was written: the next frame, or the end.
+  void Continue(ServerLink& link, bool ok) {
+    link.writing = false;
+    if (!ok) {  // Broken: the read under way reports it.
+      link.outgoing.clear();
+      link.unsent_bytes = 0;
+    }
+    if (!link.outgoing.empty()) WriteFirst(link);
+    FinishWhenDone(link);
+  }
+
+  // For a peer that sends but does not read: what waits for it would grow for ever.
+  static absl::Status GiveUp(ServerLink& link) {
+    link.context.TryCancel();
+    return absl::UnavailableError(
+        absl::StrCat("link is closed: its peer left ", link.unsent_bytes, " bytes unread"));
+  }
+
   void FinishWhenDone(ServerLink& link) {
     if (!link.peer_done || link.writing || link.finishing) return;
     link.finishing = true;
@@ -217,7 +268,8 @@ class KindPoller {
   std::string cluster_id_;
   FrameService* service_ = nullptr;
   LinkId next_id_ = 1;
-  std::map<LinkId, std::unique_ptr<ServerLink>> links_;
+  std::map<LinkId, std::unique_ptr<ServerLink>> links_;  // And the one that nobody opened yet.
+  OpenRate rate_;
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   Tag wake_{nullptr, Op::kWake};
   std::atomic<bool> wake_pending_{false};
@@ -240,9 +292,9 @@ class GrpcListener final : public Listener {
     std::string cluster_id;
     std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
     if (options_.transport.credentials != nullptr) {
-      const auto own = options_.transport.credentials->Get();
-      cluster_id = own->cluster_id;
-      credentials = ServerCredentialsOf(*own, options_.admit_anonymous);
+      cluster_id = options_.transport.credentials->Get()->cluster_id;
+      tls_ = std::make_unique<ServerTls>(options_.transport.credentials, options_.admit_anonymous);
+      credentials = tls_->credentials();
     }
     builder.AddListeningPort(address, credentials, &port);
     builder.RegisterService(&service_);
@@ -277,7 +329,14 @@ class GrpcListener final : public Listener {
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // A taken port is an error.
     builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 8 << 10);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 4);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 4000);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 2000);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+    // Who was revoked, or has a new certificate, comes again within that time.
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, 3'600'000);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, 600'000);
+    builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 5000);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 1 << 20);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES,
@@ -290,6 +349,7 @@ class GrpcListener final : public Listener {
   std::string address_;
   FrameService service_;
   std::array<KindPoller, kNStreamKinds> pollers_;
+  std::unique_ptr<ServerTls> tls_;
   std::unique_ptr<grpc::Server> server_;
 };
 

@@ -26,16 +26,43 @@ std::shared_ptr<grpc::ChannelCredentials> ChannelCredentialsOf(const Credentials
   return grpc::SslCredentials(options);
 }
 
-std::shared_ptr<grpc::ServerCredentials> ServerCredentialsOf(const Credentials& credentials,
-                                                             bool admit_anonymous) {
-  grpc::SslServerCredentialsOptions options(
-      admit_anonymous ? GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY
-                      : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-  options.pem_root_certs = credentials.ca_pem;
+// What gRPC's C++ classes cannot do and its C functions can: ask for the certificate at each
+// connection.
+class ServerTls::Following final : public grpc::ServerCredentials {
+ public:
+  explicit Following(grpc_server_credentials* credentials) : credentials_(credentials) {}
+  ~Following() override { grpc_server_credentials_release(credentials_); }
+  // There is no metadata to process.
+  void SetAuthMetadataProcessor(const std::shared_ptr<grpc::AuthMetadataProcessor>&) override {}
+
+ private:
+  int AddPortToServer(const std::string& address, grpc_server* server) override {
+    return grpc_server_add_http2_port(server, address.c_str(), credentials_);
+  }
+
+  grpc_server_credentials* const credentials_;
+};
+
+ServerTls::ServerTls(std::shared_ptr<CredentialSource> source, bool admit_anonymous)
+    : source_(std::move(source)) {
+  const auto request = admit_anonymous ? GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY
+                                       : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
+  credentials_ = std::make_shared<Following>(grpc_ssl_server_credentials_create_with_options(
+      grpc_ssl_server_credentials_create_options_using_config_fetcher(request, &Fetch, this)));
+}
+
+grpc_ssl_certificate_config_reload_status ServerTls::Fetch(
+    void* self, grpc_ssl_server_certificate_config** config) {
+  auto& tls = *static_cast<ServerTls*>(self);
+  auto current = tls.source_->Get();
+  const MutexLock lock(&tls.mu_);
+  if (current == tls.shown_) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
   // Who joins knows the CA's digest only, so the CA's certificate is shown too.
-  options.pem_key_cert_pairs.push_back(
-      {credentials.key_pem, credentials.certificate_pem + credentials.ca_pem});
-  return grpc::SslServerCredentials(options);
+  const std::string chain = current->certificate_pem + current->ca_pem;
+  const grpc_ssl_pem_key_cert_pair pair{current->key_pem.c_str(), chain.c_str()};
+  *config = grpc_ssl_server_certificate_config_create(current->ca_pem.c_str(), &pair, 1);
+  tls.shown_ = std::move(current);
+  return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
 }
 
 absl::StatusOr<NodeIdentity> PeerOf(const grpc::AuthContext& context,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <grpc/grpc_security.h>
 #include <grpcpp/security/auth_context.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/server_credentials.h>
@@ -8,6 +9,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "base/mutex.h"
 #include "proto/credentials.h"
 #include "proto/identity.h"
 
@@ -22,9 +24,23 @@ void RequireTls13();
 // channel asks for).
 std::shared_ptr<grpc::ChannelCredentials> ChannelCredentialsOf(const Credentials& credentials);
 
-// For a listener. `admit_anonymous`: callers may come without a certificate.
-std::shared_ptr<grpc::ServerCredentials> ServerCredentialsOf(const Credentials& credentials,
-                                                             bool admit_anonymous);
+// A listener's side: each new connection is shown the certificate that `source` holds by then.
+// Outlives the server. `admit_anonymous`: callers may come without a certificate.
+class ServerTls {
+ public:
+  ServerTls(std::shared_ptr<CredentialSource> source, bool admit_anonymous);
+  std::shared_ptr<grpc::ServerCredentials> credentials() const { return credentials_; }
+
+ private:
+  class Following;
+  static grpc_ssl_certificate_config_reload_status Fetch(
+      void* self, grpc_ssl_server_certificate_config** config);
+
+  const std::shared_ptr<CredentialSource> source_;
+  Mutex mu_;
+  std::shared_ptr<const Credentials> shown_ SHOAL_GUARDED_BY(mu_);
+  std::shared_ptr<grpc::ServerCredentials> credentials_;
+};
 
 // Who is at the other end of a connection: kNone without a certificate. PermissionDenied unless the
 // certificate is a leaf for clients with exactly one URI name, of this cluster.

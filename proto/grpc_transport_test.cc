@@ -12,6 +12,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/grpc_status.h"
+#include "tests/support/test_credentials.h"
 
 namespace shoal {
 namespace {
@@ -26,11 +27,24 @@ FrameBuffer Filled(size_t size, uint8_t value) {
 
 absl::Time Soon() { return absl::Now() + absl::Seconds(20); }
 
+const TestCa& Ca() {
+  static const auto* const ca = new TestCa;
+  return *ca;
+}
+
+GrpcListenOptions WorkerOptions() {
+  return {.transport = {.credentials = Ca().Source(NodeRole::kWorker)}};
+}
+
+std::unique_ptr<Dialer> NewRouterDialer() {
+  return NewGrpcDialer({.credentials = Ca().Source(NodeRole::kRouter)});
+}
+
 // Answers every frame with its own bytes, until destroyed.
 class EchoServer {
  public:
   explicit EchoServer(StreamKind kind) : kind_(kind) {
-    auto listener = ListenGrpc("127.0.0.1:0", {});
+    auto listener = ListenGrpc("127.0.0.1:0", WorkerOptions());
     EXPECT_TRUE(listener.ok()) << listener.status();
     listener_ = *std::move(listener);
     thread_ = std::thread([this] {
@@ -57,7 +71,7 @@ class EchoServer {
 
 TEST(GrpcTransportTest, FramesOfManySizesComeBackWholeAndInOrder) {
   EchoServer server(StreamKind::kRunExperts);
-  const auto dialer = NewGrpcDialer({});
+  const auto dialer = NewRouterDialer();
   const auto link = dialer->Connect({.address = server.address()}, StreamKind::kRunExperts, Soon());
   ASSERT_TRUE(link.ok()) << link.status();
   const size_t sizes[] = {1, 0, 64, 5000, size_t{1} << 20, kMaxMessageBytes, 3};
@@ -78,9 +92,10 @@ TEST(GrpcTransportTest, FramesOfManySizesComeBackWholeAndInOrder) {
 
 TEST(GrpcTransportTest, HealthStreamsAreServedApart) {
   EchoServer server(StreamKind::kHealth);
-  const auto dialer = NewGrpcDialer({});
-  // Nobody polls RunExperts there; health answers all the same.
-  ASSERT_TRUE(dialer->Connect({.address = server.address()}, StreamKind::kRunExperts, Soon()).ok());
+  const auto dialer = NewRouterDialer();
+  // Nobody polls RunExperts there, so that stream never opens; health answers all the same.
+  const LinkId other = dialer->Dial({.address = server.address()}, StreamKind::kRunExperts);
+  EXPECT_FALSE(dialer->Send(other, Filled(1, 1)).ok());
   const auto link = dialer->Connect({.address = server.address()}, StreamKind::kHealth, Soon());
   ASSERT_TRUE(link.ok()) << link.status();
   ASSERT_TRUE(dialer->Send(*link, Filled(10, 7)).ok());
@@ -93,7 +108,7 @@ TEST(GrpcTransportTest, HealthStreamsAreServedApart) {
 TEST(GrpcTransportTest, ServerThatGoesAwayClosesTheLink) {
   auto server = std::make_unique<EchoServer>(StreamKind::kRunExperts);
   const std::string address = server->address();
-  const auto dialer = NewGrpcDialer({});
+  const auto dialer = NewRouterDialer();
   const auto link = dialer->Connect({.address = address}, StreamKind::kRunExperts, Soon());
   ASSERT_TRUE(link.ok()) << link.status();
   server.reset();
@@ -110,7 +125,7 @@ TEST(GrpcTransportTest, ServerThatGoesAwayClosesTheLink) {
 TEST(GrpcTransportTest, ClientThatGoesAwayLeavesTheServerServing) {
   EchoServer server(StreamKind::kRunExperts);
   for (int i = 0; i < 20; ++i) {
-    const auto dialer = NewGrpcDialer({});
+    const auto dialer = NewRouterDialer();
     const auto link =
         dialer->Connect({.address = server.address()}, StreamKind::kRunExperts, Soon());
     ASSERT_TRUE(link.ok()) << link.status();
@@ -122,7 +137,7 @@ TEST(GrpcTransportTest, ClientThatGoesAwayLeavesTheServerServing) {
 
 TEST(GrpcTransportTest, S14_FrameOverTheCapClosesTheLink) {
   EchoServer server(StreamKind::kRunExperts);
-  const auto dialer = NewGrpcDialer({});
+  const auto dialer = NewRouterDialer();
   const auto link = dialer->Connect({.address = server.address()}, StreamKind::kRunExperts, Soon());
   ASSERT_TRUE(link.ok()) << link.status();
   ASSERT_TRUE(dialer->Send(*link, Filled(kMaxMessageBytes + 1, 1)).ok());
@@ -132,9 +147,9 @@ TEST(GrpcTransportTest, S14_FrameOverTheCapClosesTheLink) {
 }
 
 TEST(GrpcTransportTest, TakenPortIsRefused) {
-  const auto first = ListenGrpc("127.0.0.1:0", {});
+  const auto first = ListenGrpc("127.0.0.1:0", WorkerOptions());
   ASSERT_TRUE(first.ok());
-  const auto second = ListenGrpc((*first)->address(), {});
+  const auto second = ListenGrpc((*first)->address(), WorkerOptions());
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(second.status().message()), HasSubstr((*first)->address()));
 }

@@ -12,6 +12,11 @@ inline constexpr const char* kMethods[kNStreamKinds] = {
     "/shoal.Coordinator/Control",
     "/shoal.Node/FetchShard",
 };
+
+// Initial metadata of a listener that let a stream in: gRPC shows the caller a stream that was
+// refused as one with empty metadata.
+inline constexpr const char* kOpenedKey = "shoal-opened";
+
 constexpr const char* MethodOf(StreamKind kind) { return kMethods[static_cast<int>(kind)]; }
 
 }  // namespace shoal
