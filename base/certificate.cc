@@ -23,9 +23,6 @@ absl::Status Refuse(std::string_view what) { return absl::InvalidArgumentError(s
 
 EVP_PKEY* Evp(const Ed25519Key& key) { return static_cast<EVP_PKEY*>(key.evp()); }
 
-// Without this the library would ask the terminal for the password of an encrypted block.
-int NoPassword(char* /*buffer*/, int /*size*/, int /*writing*/, void* /*data*/) { return -1; }
-
 bool IsBlank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
 }
@@ -39,8 +36,9 @@ absl::StatusOr<Ptr> ReadOne(std::string_view pem, std::string_view what, std::st
                                " bytes is longer than the allowed ", max_bytes));
   }
   const std::string begin = absl::StrCat("-----BEGIN ", std::string(label), "-----");
-  if (!pem.starts_with(begin)) {
-    return Refuse(absl::StrCat(std::string(what), " does not begin with ", begin));
+  // With its line's end: the reader passes over lines that only begin like that.
+  if (!pem.starts_with(begin + "\n") && !pem.starts_with(begin + "\r\n")) {
+    return Refuse(absl::StrCat(std::string(what), " does not begin with the line ", begin));
   }
   const BioPtr bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   SHOAL_CHECK(bio != nullptr);

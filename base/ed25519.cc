@@ -7,21 +7,12 @@
 #include <openssl/pem.h>
 
 #include "base/check.h"
+#include "base/openssl_ptr.h"
 
 namespace shoal {
 namespace {
 
 constexpr size_t kSeedBytes = 32;
-
-struct BioFree {
-  void operator()(BIO* bio) const { BIO_free(bio); }
-};
-using Bio = std::unique_ptr<BIO, BioFree>;
-
-struct DigestFree {
-  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-};
-using DigestContext = std::unique_ptr<EVP_MD_CTX, DigestFree>;
 
 struct KeyFree {
   void operator()(void* key) const { EVP_PKEY_free(static_cast<EVP_PKEY*>(key)); }
@@ -38,9 +29,6 @@ std::string SignedBytes(std::string_view purpose, std::string_view message) {
   bytes.append(purpose).push_back('\0');
   return bytes.append(message);
 }
-
-// A file that asks for a password is refused; the default would wait at the terminal.
-int NoPassword(char* /*buffer*/, int /*size*/, int /*writing*/, void* /*data*/) { return -1; }
 
 }  // namespace
 
@@ -59,7 +47,7 @@ absl::StatusOr<Ed25519Key> Ed25519Key::FromPem(std::string_view pem) {
   if (pem.size() > kMaxPemBytes) {
     return absl::InvalidArgumentError("a private key's PEM is above 4096 bytes");
   }
-  const Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  const BioPtr bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   SHOAL_CHECK(bio != nullptr);
   const std::shared_ptr<void> key =
       OwnKey(PEM_read_bio_PrivateKey(bio.get(), nullptr, NoPassword, nullptr));
@@ -77,7 +65,7 @@ absl::StatusOr<Ed25519Key> Ed25519Key::FromPem(std::string_view pem) {
 }
 
 std::string Ed25519Key::Pem() const {
-  const Bio bio(BIO_new(BIO_s_mem()));
+  const BioPtr bio(BIO_new(BIO_s_mem()));
   SHOAL_CHECK(bio != nullptr);
   SHOAL_CHECK_EQ(PEM_write_bio_PKCS8PrivateKey(bio.get(), static_cast<EVP_PKEY*>(evp_.get()),
                                                nullptr, nullptr, 0, nullptr, nullptr),
@@ -101,7 +89,7 @@ Ed25519PublicKey Ed25519Key::public_key() const {
 
 Ed25519Signature Ed25519Key::Sign(std::string_view purpose, std::string_view message) const {
   const std::string bytes = SignedBytes(purpose, message);
-  const DigestContext context(EVP_MD_CTX_new());
+  const DigestContextPtr context(EVP_MD_CTX_new());
   SHOAL_CHECK_EQ(EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr,
                                     static_cast<EVP_PKEY*>(evp_.get())),
                  1);
@@ -120,7 +108,7 @@ bool VerifyEd25519(const Ed25519PublicKey& key, std::string_view purpose, std::s
       OwnKey(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, Raw(key.data()), key.size()));
   if (evp == nullptr) return false;
   const std::string bytes = SignedBytes(purpose, message);
-  const DigestContext context(EVP_MD_CTX_new());
+  const DigestContextPtr context(EVP_MD_CTX_new());
   const bool holds = EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr,
                                           static_cast<EVP_PKEY*>(evp.get())) == 1 &&
                      EVP_DigestVerify(context.get(), Raw(signature.data()), signature.size(),

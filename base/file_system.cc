@@ -33,6 +33,12 @@ absl::Status SystemError(std::string_view doing, const std::string& path) {
       return absl::ResourceExhaustedError(text);
     case EXDEV:
       return absl::FailedPreconditionError(text);
+    case EACCES:
+    case EPERM:
+      return absl::PermissionDeniedError(text);
+    case EMFILE:
+    case ENFILE:
+      return absl::AbortedError(text);
     default:
       return absl::DataLossError(text);
   }
@@ -182,7 +188,9 @@ class Machine final : public FileSystem {
     if (mkdir(path.c_str(), 0700) < 0 && !(errno == EEXIST && IsDirectory(path))) {
       return SystemError("create folder", path);
     }
-    return SyncDirectory(parent.empty() ? "/" : parent);
+    const absl::Status synced = SyncDirectory(parent.empty() ? "/" : parent);
+    if (!synced.ok()) rmdir(path.c_str());  // Or the next call would take it for a durable one.
+    return synced;
   }
 
   absl::StatusOr<std::vector<std::string>> List(const std::string& directory) override {

@@ -17,8 +17,9 @@ namespace shoal {
 // n-th operation fails and that forgets, at a power cut, what was not synced.
 //
 // Errors name the path and the system's reason. NotFound: no such file. ResourceExhausted: the disk
-// is full. Unavailable: locked by another process. DataLoss: anything else that reading or
-// writing met. After a failed write or Sync a file is to be thrown away, never continued (F12).
+// is full. Unavailable: locked by another process. PermissionDenied: not this user's. Aborted: this
+// process has too many files open. DataLoss: anything else that reading or writing met. After a
+// failed write or Sync a file is to be thrown away, never continued (F12).
 
 class ReadableFile {
  public:

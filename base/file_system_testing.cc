@@ -153,8 +153,11 @@ absl::Status MemoryFileSystem::Append(Inode* inode, std::span<const std::byte> b
 
 absl::Status MemoryFileSystem::Sync(Inode* inode) {
   MutexLock lock(&mu_);
-  if (absl::Status status = StepLocked("sync"); !status.ok()) return status;
-  inode->synced = inode->bytes;
+  if (absl::Status status = StepLocked("sync"); !status.ok()) {
+    inode->unsyncable |= inode->synced != inode->bytes;
+    return status;
+  }
+  if (!inode->unsyncable) inode->synced = inode->bytes;
   return absl::OkStatus();
 }
 
@@ -257,8 +260,13 @@ absl::Status MemoryFileSystem::SyncDirectory(const std::string& path) {
 
 absl::Status MemoryFileSystem::SyncAll(const std::string& path) {
   MutexLock lock(&mu_);
-  if (absl::Status status = StepLocked(path); !status.ok()) return status;
-  for (const auto& [name, inode] : names_) inode->synced = inode->bytes;
+  if (absl::Status status = StepLocked(path); !status.ok()) {
+    for (const auto& [name, inode] : names_) inode->unsyncable |= inode->synced != inode->bytes;
+    return status;
+  }
+  for (const auto& [name, inode] : names_) {
+    if (!inode->unsyncable) inode->synced = inode->bytes;
+  }
   durable_ = names_;
   return absl::OkStatus();
 }

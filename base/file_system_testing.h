@@ -51,6 +51,7 @@ class MemoryFileSystem final : public FileSystem {
   struct Inode {
     std::string bytes;
     std::string synced;
+    bool unsyncable = false;  // A sync failed: what it was to save never comes to the disk (F12).
   };
   using Names = std::map<std::string, std::shared_ptr<Inode>>;
   class Reader;

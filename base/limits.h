@@ -31,8 +31,9 @@ inline constexpr size_t kMaxCallBytes = size_t{1} << 30;
 inline constexpr absl::Duration kMaxCallDeadline = absl::Seconds(10);
 
 // --- Links (S15, S16). A listener counts each kind of stream by itself.
-inline constexpr int kMaxLinks = 320;          // All nodes of a snapshot, and some callers more.
-inline constexpr int kMaxLinksPerPeer = 4;     // Of one node id.
+inline constexpr int kMaxLinks = 320;       // All nodes of a snapshot, and some callers more.
+inline constexpr int kMaxLinksPerPeer = 4;  // Of one node id.
+inline constexpr absl::Duration kMaxAnonymousTime = absl::Seconds(10);  // Then others go before.
 inline constexpr int kMaxAnonymousLinks = 16;  // Without a certificate: joining takes a moment.
 // What waits for one peer to read it; four such links make the 256 MiB of S15.
 inline constexpr size_t kMaxUnsentBytes = size_t{64} << 20;

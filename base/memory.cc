@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <fstream>
-#include <iterator>
 #include <limits>
 #include <optional>
-#include <sstream>
 #include <string_view>
+
+#include "base/control_groups.h"
 
 namespace shoal {
 namespace {
@@ -51,16 +51,6 @@ int64_t RoomIn(const std::string& folder, const GroupFiles& names) {
   return std::max<int64_t>(*limit - std::max<int64_t>(used, 0), 0);
 }
 
-// The least room of the group and of each one above it.
-int64_t RoomUpwards(const std::string& mount, std::string group, const GroupFiles& names) {
-  int64_t room = RoomIn(mount, names);
-  while (group.size() > 1) {
-    room = std::min(room, RoomIn(mount + group, names));
-    group.resize(group.rfind('/'));
-  }
-  return room;
-}
-
 int64_t SystemAvailable() {
   std::ifstream file("/proc/meminfo");
   std::string key;
@@ -76,30 +66,14 @@ int64_t SystemAvailable() {
 
 int64_t MemoryGroupRoom(const std::string& groups, const std::string& root) {
   int64_t room = kNoLimit;
-  std::istringstream lines(groups);
-  std::string line;
-  while (std::getline(lines, line)) {  // "id:controllers:/path"; version 2 has no controllers.
-    const size_t first = line.find(':');
-    const size_t second = first == std::string::npos ? first : line.find(':', first + 1);
-    if (second == std::string::npos || line.compare(second + 1, 1, "/") != 0) continue;
-    // With commas around it, so that a name is found whole.
-    std::string controllers = line.substr(first, second - first + 1);
-    controllers.front() = controllers.back() = ',';
-    const std::string group = line.substr(second + 1);
-    if (controllers == ",,") {
-      room = std::min({room, RoomUpwards(root, group, kVersion2),
-                       RoomUpwards(root + "/unified", group, kVersion2)});
-    } else if (controllers.find(",memory,") != std::string::npos) {
-      room = std::min(room, RoomUpwards(root + "/memory", group, kVersion1));
-    }
+  for (const ControlGroup& group : ControlGroups(groups, root, "memory")) {
+    room = std::min(room, RoomIn(group.folder, group.version2 ? kVersion2 : kVersion1));
   }
   return room;
 }
 
 int64_t AvailableMemoryBytes() {
-  std::ifstream file("/proc/self/cgroup");
-  const std::string groups((std::istreambuf_iterator<char>(file)), {});
-  return std::min(SystemAvailable(), MemoryGroupRoom(groups, "/sys/fs/cgroup"));
+  return std::min(SystemAvailable(), MemoryGroupRoom(OwnControlGroups(), kControlGroupRoot));
 }
 
 int64_t ResidentBytes() {

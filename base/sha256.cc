@@ -7,30 +7,30 @@
 
 #include "absl/strings/escaping.h"
 #include "base/check.h"
+#include "base/openssl_ptr.h"
 
 namespace shoal {
 
 struct Sha256Stream::Context {
-  EVP_MD_CTX* evp = EVP_MD_CTX_new();
-  ~Context() { EVP_MD_CTX_free(evp); }
+  DigestContextPtr evp{EVP_MD_CTX_new()};
 };
 
 Sha256Stream::Sha256Stream() : context_(std::make_unique<Context>()) {
-  SHOAL_CHECK_EQ(EVP_DigestInit_ex(context_->evp, EVP_sha256(), nullptr), 1);
+  SHOAL_CHECK_EQ(EVP_DigestInit_ex(context_->evp.get(), EVP_sha256(), nullptr), 1);
 }
 
 Sha256Stream::~Sha256Stream() = default;
 
 void Sha256Stream::Update(std::span<const std::byte> bytes) {
-  SHOAL_CHECK_EQ(EVP_DigestUpdate(context_->evp, bytes.data(), bytes.size()), 1);
+  SHOAL_CHECK_EQ(EVP_DigestUpdate(context_->evp.get(), bytes.data(), bytes.size()), 1);
 }
 
 Sha256Digest Sha256Stream::Finish() {
   Sha256Digest digest;
-  SHOAL_CHECK_EQ(
-      EVP_DigestFinal_ex(context_->evp, reinterpret_cast<unsigned char*>(digest.data()), nullptr),
-      1);
-  SHOAL_CHECK_EQ(EVP_DigestInit_ex(context_->evp, EVP_sha256(), nullptr), 1);
+  SHOAL_CHECK_EQ(EVP_DigestFinal_ex(context_->evp.get(),
+                                    reinterpret_cast<unsigned char*>(digest.data()), nullptr),
+                 1);
+  SHOAL_CHECK_EQ(EVP_DigestInit_ex(context_->evp.get(), EVP_sha256(), nullptr), 1);
   return digest;
 }
 

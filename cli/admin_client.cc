@@ -71,6 +71,9 @@ absl::StatusOr<wire::ControlReply> AdminClient::Ask(wire::ControlRequest request
   SHOAL_RETURN_IF_ERROR(event->status);
   SHOAL_ASSIGN_OR_RETURN(const Frame frame, DecodeFrame(event->frame));
   const wire::ControlReply& reply = frame.header.control_reply();
+  if (!frame.header.has_control_reply() || reply.id() != last_id_) {
+    return absl::InternalError("the coordinator answered something else");
+  }
   if (reply.code() != 0) {
     return absl::Status(static_cast<absl::StatusCode>(reply.code()), reply.message());
   }

@@ -81,8 +81,8 @@ void AddCoordinatorCommand(CLI::App& app, int* exit_code) {
   auto options = std::make_shared<CoordinatorOptions>();
   CLI::App* command = app.add_subcommand(
       "coordinator",
-      "Decide which nodes belong to the cluster and which experts they hold, until standard input "
-      "closes or a signal comes");
+      "Decide which nodes belong to the cluster and which experts they hold, until a signal comes "
+      "or standard input, if that is a pipe, closes");
   AddDataDirOption(command, &options->data_dir);
   command->add_option("--peer-listen", options->peer_listen,
                       "Address and port for nodes and operators; port 0 takes a free one");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
@@ -12,6 +13,7 @@
 namespace shoal {
 namespace {
 
+constexpr char kPeerListen[] = "--peer-listen";
 constexpr char kAnyPort[] = "127.0.0.1:0";
 constexpr absl::Duration kStopTime = absl::Seconds(6);     // A worker drains for 5 s.
 constexpr absl::Duration kSpin = absl::Microseconds(100);  // Twice what waking a core costs.
@@ -28,7 +30,7 @@ std::vector<std::string> WorkerArgs(const LocalCluster::Options& options, int pa
           "--n-parts",     std::to_string(options.n_workers),
           "--replicas",    std::to_string(options.replicas),
           "--ops-listen",  OpsAddress(options, part),
-          "--peer-listen", kAnyPort,
+          kPeerListen,     kAnyPort,
           "--threads",     std::to_string(options.threads_per_worker),
           "--spin-us",     std::to_string(absl::ToInt64Microseconds(spin)),
           "--activations", options.activations_f32 ? "f32" : "int8"};
@@ -61,7 +63,7 @@ absl::StatusOr<std::unique_ptr<LocalCluster>> LocalCluster::Start(const Options&
   }
   for (Child& worker : cluster->workers_) {
     SHOAL_ASSIGN_OR_RETURN(std::string address, ReadAddress(*worker.process, deadline));
-    std::replace(worker.args.begin(), worker.args.end(), std::string(kAnyPort), address);
+    *std::next(std::find(worker.args.begin(), worker.args.end(), kPeerListen)) = address;
     cluster->addresses_.push_back(std::move(address));
   }
   return cluster;
@@ -100,10 +102,16 @@ void LocalCluster::Mend() {
     if (!how.has_value()) continue;
     worker.restart.OnEnd(now);
     if (now < worker.restart.at()) continue;
-    Log(LogLevel::kWarning, "restarted", {{"child", worker.name}, {"ended_with", *how}});
     worker.restart.OnStart(now);
     auto next = ChildProcess::Start(worker.name, worker.args);
-    if (next.ok()) worker.process = *std::move(next);
+    const std::string outcome(next.ok() ? "ok" : next.status().message());
+    Log(LogLevel::kWarning, "restarted",
+        {{"child", worker.name}, {"ended_with", *how}, {"outcome", outcome}});
+    if (next.ok()) {
+      worker.process = *std::move(next);
+    } else {
+      worker.restart.OnEnd(now);
+    }
   }
 }
 

@@ -109,25 +109,16 @@ absl::Status Node::Start(const NodeOptions& options, NodeRole role) {
     return absl::FailedPreconditionError(
         "where the coordinator is has never been said: give --coordinator HOST:PORT");
   }
-  std::optional<JoinToken> token;
-  if (!options.join_token_file.empty()) {
-    SHOAL_ASSIGN_OR_RETURN(token, ReadToken(seams_.files, options.join_token_file));
-  }
   SHOAL_ASSIGN_OR_RETURN(std::optional<Credentials> credentials, store_.ReadCredentials());
-  if (!credentials.has_value() && !token.has_value()) {
+  if (credentials.has_value()) {
+    SHOAL_RETURN_IF_ERROR(CheckSpentToken(*credentials, options.join_token_file));
+  } else if (options.join_token_file.empty()) {
     return absl::FailedPreconditionError(absl::StrCat(
         data_->path(), " belongs to no cluster yet. On the coordinator run `shoal token create ",
         "--role ", role_name, "` and give what it prints by --join-token-file"));
-  }
-  if (!credentials.has_value()) {
-    SHOAL_ASSIGN_OR_RETURN(credentials, Join(*token));
-  } else if (token.has_value()) {  // A restart with the same arguments: the token is spent.
-    SHOAL_ASSIGN_OR_RETURN(const Sha256Digest ca, CertificateDigest(credentials->ca_pem));
-    if (ca != token->ca_digest) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(data_->path(), " belongs to another cluster than the join token: use a ",
-                       "fresh --data-dir, or remove ", JoinPath(data_->path(), "node")));
-    }
+  } else {
+    SHOAL_ASSIGN_OR_RETURN(const JoinToken token, ReadToken(seams_.files, options.join_token_file));
+    SHOAL_ASSIGN_OR_RETURN(credentials, Join(token, role));
   }
   SHOAL_ASSIGN_OR_RETURN(identity_, IdentityOf(*credentials));
   if (identity_.role != role) {
@@ -143,13 +134,34 @@ absl::Status Node::Start(const NodeOptions& options, NodeRole role) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Credentials> Node::Join(const JoinToken& token) {
+// A restart with the same arguments: the token is spent, and may be gone. Only one of another
+// cluster shows a mistake.
+absl::Status Node::CheckSpentToken(const Credentials& credentials, const std::string& file) const {
+  if (file.empty() || file == "-") return absl::OkStatus();
+  const absl::StatusOr<JoinToken> token = ReadToken(seams_.files, file);
+  if (!token.ok()) return absl::OkStatus();
+  SHOAL_ASSIGN_OR_RETURN(const Sha256Digest ca, CertificateDigest(credentials.ca_pem));
+  if (ca == token->ca_digest) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(data_->path(), " belongs to another cluster than the join token: use a ",
+                   "fresh --data-dir, or remove ", JoinPath(data_->path(), "node")));
+}
+
+absl::StatusOr<Credentials> Node::Join(const JoinToken& token, NodeRole role) {
   const absl::Time deadline = MonotonicNow() + seams_.join_time;
   Backoff backoff(absl::Milliseconds(100), absl::Seconds(2), seams_.random);
+  const Ed25519Key key = Ed25519Key::Generate(seams_.random);
   while (true) {
-    absl::StatusOr<Credentials> joined = JoinCluster(token, coordinator_, seams_.fetch_ca,
-                                                     seams_.new_dialer, seams_.random, deadline);
+    absl::StatusOr<Credentials> joined =
+        JoinCluster(token, coordinator_, seams_.fetch_ca, seams_.new_dialer, key, deadline);
     if (joined.ok()) {
+      // Nothing of a wrong role is kept: the next start takes a right token.
+      SHOAL_ASSIGN_OR_RETURN(const NodeIdentity identity, IdentityOf(*joined));
+      if (identity.role != role) {
+        return absl::FailedPreconditionError(absl::StrCat(
+            "the join token is for a ", std::string(RoleName(identity.role)), ", not for a ",
+            std::string(RoleName(role)), "; make one with --role ", std::string(RoleName(role))));
+      }
       SHOAL_RETURN_IF_ERROR(store_.WriteCredentials(*joined));
       Log(LogLevel::kInfo, "joined", {{"coordinator", coordinator_}});
       return joined;

@@ -112,7 +112,8 @@ class Node {
  private:
   Node(NodeSeams seams, std::unique_ptr<DataDirectory> data, std::unique_ptr<DataDirectory> local);
   absl::Status Start(const NodeOptions& options, NodeRole role);
-  absl::StatusOr<Credentials> Join(const JoinToken& token);
+  absl::Status CheckSpentToken(const Credentials& credentials, const std::string& file) const;
+  absl::StatusOr<Credentials> Join(const JoinToken& token, NodeRole role);
   // The manifest that lies here, or why there is none that fits.
   absl::StatusOr<SignedManifest> StoredManifest(const Snapshot& snapshot) const;
   absl::Status TakeManifest(const Snapshot& snapshot, const std::atomic<bool>* cancelled);

@@ -15,8 +15,7 @@ void AddRouterCommand(CLI::App& app, int* exit_code) {
   AddServeOptions(command, options.get());
   command
       ->add_option("--workers-at", options->model.workers,
-                   "Addresses of the workers, separated by commas: worker i holds every expert e "
-                   "with e modulo their number equal to i")
+                   "Addresses of the workers, separated by commas; together they hold every expert")
       ->required()
       ->delimiter(',');
   command->callback([options, exit_code] {

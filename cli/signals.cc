@@ -23,6 +23,8 @@ sigset_t Watched() {
 Signals::Signals() {
   const sigset_t set = Watched();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  signal(SIGCHLD, SIG_DFL);  // A parent that ignores it hands that on, and no child would be seen.
+  signal(SIGPIPE, SIG_IGN);  // A peer that hangs up is an error of that write.
 }
 
 std::optional<int> Signals::WaitUntil(absl::Time deadline) {

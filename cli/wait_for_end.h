@@ -11,7 +11,8 @@ class EndWaiter {
   EndWaiter(const EndWaiter&) = delete;
   EndWaiter& operator=(const EndWaiter&) = delete;
 
-  // Until such a signal comes, or whoever started this process has closed its standard input.
+  // Until such a signal comes or, where standard input is a pipe, whoever holds its other end has
+  // closed it.
   void Wait();
 
  private:

@@ -1,13 +1,6 @@
 #include "worker/worker.h"
 
-#include <poll.h>
-#include <signal.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstdio>
-#include <iterator>
 #include <memory>
 #include <string>
 
@@ -19,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/model_loader.h"
 #include "cli/ops_server.h"
+#include "cli/wait_for_end.h"
 #include "cli/worker_process.h"
 #include "engine/numerics_class.h"
 #include "model/import/gguf_model.h"
@@ -41,28 +35,6 @@ struct WorkerOptions {
   std::string activations = "int8";
   std::string ops_listen;
 };
-
-// Blocks SIGINT and SIGTERM in this thread and those it starts; they become readable here instead.
-int SignalDescriptor() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGTERM);
-  sigprocmask(SIG_BLOCK, &signals, nullptr);
-  return signalfd(-1, &signals, SFD_CLOEXEC);
-}
-
-// Until a signal comes or whoever started this worker has closed its standard input.
-void WaitForEnd(int signal_fd) {
-  pollfd waited[] = {{.fd = signal_fd, .events = POLLIN, .revents = 0},
-                     {.fd = STDIN_FILENO, .events = POLLIN, .revents = 0}};
-  while (true) {
-    if (poll(waited, std::size(waited), -1) < 0 && errno != EINTR) return;
-    if (waited[0].revents != 0) return;
-    char ignored[256];
-    if (waited[1].revents != 0 && read(STDIN_FILENO, ignored, sizeof(ignored)) <= 0) return;
-  }
-}
 
 absl::StatusOr<Worker::Parts> LoadParts(const WorkerOptions& options) {
   Worker::Parts parts;
@@ -103,7 +75,7 @@ absl::StatusOr<Worker::Parts> LoadParts(const WorkerOptions& options) {
 
 absl::Status RunWorker(const WorkerOptions& options) {
   InitLog(absl::StrCat("worker-", options.part));
-  const int signal_fd = SignalDescriptor();
+  EndWaiter end;  // Before any thread starts.
   SHOAL_ASSIGN_OR_RETURN(Worker::Parts parts, LoadParts(options));
   const auto resident_bytes = static_cast<long long>(parts.served->experts().resident_bytes());
   const std::unique_ptr<Worker> worker = Worker::Start(std::move(parts));
@@ -115,10 +87,9 @@ absl::Status RunWorker(const WorkerOptions& options) {
       {{"peer_listen", worker->address()}, {"resident_bytes", resident_bytes}});
   std::printf("%s\n", nlohmann::json{{"peer_listen", worker->address()}}.dump().c_str());
   std::fflush(stdout);
-  WaitForEnd(signal_fd);
+  end.Wait();
   const bool drained = worker->Drain(MonotonicNow() + kDrainTime);
   Log(drained ? LogLevel::kInfo : LogLevel::kWarning, drained ? "drained" : "drain timed out");
-  close(signal_fd);
   return absl::OkStatus();
 }
 

@@ -260,7 +260,10 @@ void WorkerProcess::OnComplete(const Sha256Digest& model_id) {
   const auto models = node_->data().ListModels();
   tidied.Update(models.status());
   for (size_t i = 0; models.ok() && i < models->size(); ++i) {
-    if ((*models)[i].id != model_id) tidied.Update(node_->data().RemoveModel((*models)[i].id));
+    const Sha256Digest& id = (*models)[i].id;
+    // What somebody has imported here is his to remove.
+    if (id != model_id && !node_->data().IsImported(id))
+      tidied.Update(node_->data().RemoveModel(id));
   }
   tidied.Update(node_->data().SweepShards().status());
   if (tidied.ok()) return;

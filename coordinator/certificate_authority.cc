@@ -1,7 +1,6 @@
 #include "coordinator/certificate_authority.h"
 
 #include <algorithm>
-#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"

@@ -1,11 +1,9 @@
 #include "coordinator/cluster.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
-#include "base/quoted.h"
 #include "base/status_macros.h"
 #include "model/manifest.h"
 #include "model/shard.h"
@@ -13,6 +11,7 @@
 namespace shoal {
 namespace {
 
+constexpr absl::Duration kRestAfterFailure = absl::Seconds(1);  // Of a disk that refuses.
 constexpr absl::Duration kTickPeriod = absl::Milliseconds(50);
 constexpr absl::Duration kSnapshotAge = absl::Hours(24);  // Nodes use one for seven days.
 constexpr absl::Duration kTokenMemory = absl::Hours(1);  // Says "expired" that long, not "unknown".
@@ -62,7 +61,6 @@ absl::Status Cluster::Replay() {
                        std::string(status.message()), "; put back a copy"));
     }
   }
-  compacted_bytes_ = parts_.store->n_bytes();
   return absl::OkStatus();
 }
 
@@ -114,12 +112,17 @@ void Cluster::CompactIfLong() {
 
 void Cluster::Tick() {
   const absl::Time now = parts_.clock->Now();
-  if (deposed_ || (now >= ticked_ && now - ticked_ < kTickPeriod)) return;
+  if (deposed_ || now < resting_until_ || (now >= ticked_ && now - ticked_ < kTickPeriod)) return;
   ticked_ = now;
   ClusterBatch batch = keeper_.Next(state_, live_, now);
   const size_t n_placed = batch.size();
   for (ClusterRecord& record : Housekeeping()) batch.push_back(std::move(record));
-  if (!Commit(batch).ok() || n_placed == 0) return;
+  if (!Commit(batch).ok()) {
+    keeper_.PlanAgain();
+    resting_until_ = now + kRestAfterFailure;
+    return;
+  }
+  if (n_placed == 0) return;
   parts_.audit->Write("placed", {{"epoch", absl::StrCat(state_.epoch())},
                                  {"workers_changed", absl::StrCat(n_placed)},
                                  {"placement", keeper_.text()}});

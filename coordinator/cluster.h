@@ -83,6 +83,7 @@ class Cluster {
   LiveNodes live_;
   PlacementKeeper keeper_;
   absl::Time ticked_ = absl::InfinitePast();
+  absl::Time resting_until_ = absl::InfinitePast();
   std::string signed_snapshot_;
   mutable Mutex mu_;
   std::shared_ptr<const Snapshot> snapshot_ SHOAL_GUARDED_BY(mu_);

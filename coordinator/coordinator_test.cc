@@ -85,7 +85,8 @@ class CoordinatorTest : public ::testing::Test {
     };
     auto credentials = JoinCluster(
         *ParseJoinToken(MakeToken(role)), kAddress, ca,
-        [this](auto) { return network_.NewDialer(NodeIdentity{}); }, SystemRandom(), Soon());
+        [this](auto) { return network_.NewDialer(NodeIdentity{}); },
+        Ed25519Key::Generate(SystemRandom()), Soon());
     SHOAL_CHECK(credentials.ok());
     return *std::move(credentials);
   }

@@ -30,7 +30,12 @@ class PlacementKeeper {
   static constexpr absl::Duration kUrgentDebounce = absl::Milliseconds(100);
 
   // The model's experts, [n_layers * n_experts] bytes; empty: none is served.
-  void SetModel(std::vector<uint64_t> expert_bytes) { expert_bytes_ = std::move(expert_bytes); }
+  void SetModel(std::vector<uint64_t> expert_bytes) {
+    expert_bytes_ = std::move(expert_bytes);
+    PlanAgain();
+  }
+  // What Next last said has not come to pass, or everything is new: it plans from scratch.
+  void PlanAgain() { basis_.reset(); }
 
   // The records that place experts as they should lie now; none when they do.
   ClusterBatch Next(const ClusterState& state, const LiveNodes& live, absl::Time now);

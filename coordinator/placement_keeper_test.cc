@@ -142,6 +142,30 @@ TEST_F(PlacementKeeperTest, WorkersThatReportGetExpertsInProportionToTheirSpeed)
   EXPECT_NEAR(Held(*workers_[2]), kAll / 2.0, 0.15 * kAll / 2);
 }
 
+// A fine-tune of the same shape is another model: everything is placed anew.
+TEST_F(PlacementKeeperTest, AnotherModelOfTheSameSizesIsPlacedToo) {
+  AddWorker();
+  AddWorker();
+  Serve(1);
+  Pass(absl::Seconds(5));
+  EXPECT_EQ(Assigned(*workers_[0]).size() + Assigned(*workers_[1]).size(), kAll);
+  ASSERT_EQ(test_->SetModel(test_->AddModel(kLayers, kExperts, /*seed=*/2), 1).code(), 0U);
+  Pass(absl::Seconds(5));
+  EXPECT_EQ(Assigned(*workers_[0]).size() + Assigned(*workers_[1]).size(), kAll);
+}
+
+// A placement that could not be kept is tried again.
+TEST_F(PlacementKeeperTest, F12_APlacementSurvivesADiskThatRefusesOnce) {
+  AddWorker();
+  Serve(1);
+  Pass(absl::Milliseconds(300));  // Reported, not yet placed.
+  ASSERT_TRUE(Assigned(*workers_[0]).empty());
+  disk_.FailOperation(0);
+  Pass(absl::Seconds(5));
+  EXPECT_TRUE(disk_.failed());
+  EXPECT_EQ(Assigned(*workers_[0]).size(), kAll);
+}
+
 TEST_F(PlacementKeeperTest, WithoutAModelNothingIsPlacedAndItSaysSo) {
   AddWorker();
   Settle();

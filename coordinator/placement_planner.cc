@@ -1,6 +1,7 @@
 #include "coordinator/placement_planner.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
@@ -48,18 +49,28 @@ class Planner {
     }
   }
 
+  uint64_t LargestOf(int layer) const {
+    const auto begin = input_.expert_bytes.begin() + int64_t{layer} * input_.n_experts;
+    return std::max<uint64_t>(*std::max_element(begin, begin + input_.n_experts), 1);
+  }
+
   // How many experts of a layer each worker gets: its share of n_experts * replicas by speed, at
-  // most all experts and what fits its memory for the layers still to come; what a full worker
-  // cannot take is shared among the others. Empty when memory is short.
+  // most all experts and this layer's part, rounded up, of what fits its memory for the layers
+  // still to come; what a full worker cannot take is shared among the others. Empty when memory is
+  // short.
   std::vector<int> Quotas(int layer) const {
-    const uint64_t bytes = BytesOf(layer, 0);
-    const int n_left = input_.n_layers - layer;
+    double to_come = 0;  // One of each expert, of this layer and those after it.
+    for (int l = layer; l < input_.n_layers; ++l) {
+      to_come += static_cast<double>(LargestOf(l)) * input_.n_experts;
+    }
+    const auto bytes = static_cast<double>(LargestOf(layer));
     std::vector<int> most(n_workers());
     for (int w = 0; w < n_workers(); ++w) {
-      const uint64_t fit = free_[w] / n_left / std::max<uint64_t>(bytes, 1);
-      most[w] = input_.workers[w].draining
-                    ? 0
-                    : static_cast<int>(std::min<uint64_t>(fit, input_.n_experts));
+      if (input_.workers[w].draining) continue;
+      const auto free = static_cast<double>(free_[w]);
+      const double part = std::ceil(free / to_come * input_.n_experts);
+      most[w] = static_cast<int>(
+          std::min({part, std::floor(free / bytes), static_cast<double>(input_.n_experts)}));
     }
     int left = input_.n_experts * replicas_;
     if (std::accumulate(most.begin(), most.end(), 0) < left) return {};

@@ -92,6 +92,14 @@ TEST(PlacementPlannerTest, RefusesWhatDoesNotFitWithTheNumbers) {
               HasSubstr("take 32 MiB and the 2 workers have 30 MiB"));
 }
 
+TEST(PlacementPlannerTest, WhatFitsInAllIsPlacedThoughNoLayersShareIsWhole) {
+  PlannerInput input = Input(32, 8, {1, 1, 1}, 1);  // 256 MiB on 285; 2.97 experts of a layer each.
+  for (PlannerWorker& worker : input.workers) worker.memory_bytes = 95 * kExpertBytes;
+  const auto placement = PlanPlacement(input);
+  ASSERT_TRUE(placement.ok()) << placement.status();
+  ExpectEverywhere(input, *placement, 1);
+}
+
 TEST(PlacementPlannerTest, KeepsWhatIsHeld) {
   PlannerInput input = Input(8, 32, {1, 1, 1}, 2);
   const auto first = PlanPlacement(input);

@@ -57,6 +57,9 @@ class RowStatuses {
   std::vector<std::pair<int, absl::Status>> failed_;
 };
 
+// How the text of an Unavailable begins where nobody can compute an expert (FAILURE-MODEL F02).
+inline constexpr char kExpertUnavailable[] = "expert_unavailable";
+
 // The seam between the forward pass and whoever computes experts: this process, workers behind a
 // network, later a GPU. One call at a time per executor.
 class ExpertExecutor {

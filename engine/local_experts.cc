@@ -183,7 +183,6 @@ absl::StatusOr<std::unique_ptr<LocalExperts>> LocalExperts::Load(
 // Takes hold of everything that the call computes with.
 absl::Status LocalExperts::Impl::Hold(int layer, const ExpertAssignment& assignment) {
   MutexLock lock(&mu);
-  held.clear();
   for (const int32_t id : assignment.expert_ids) {
     std::shared_ptr<const ExpertWeights> weights =
         InRange(layer, id) ? experts[Index(layer, id)] : nullptr;
@@ -214,7 +213,10 @@ absl::StatusOr<ExpertOutput> LocalExperts::Compute(int layer, const ExpertInput&
                                                    const ExpertAssignment& assignment,
                                                    absl::FunctionRef<bool()> give_up) {
   Impl& m = *impl_;
-  SHOAL_RETURN_IF_ERROR(m.Hold(layer, assignment));
+  if (absl::Status held = m.Hold(layer, assignment); !held.ok()) {
+    m.held.clear();  // Not under the lock: giving back memory takes its time.
+    return held;
+  }
   const int n_results = assignment.n_results();
   m.ResizeBuffers(n_results);
 
@@ -301,7 +303,6 @@ size_t LocalExperts::resident_bytes() const {
   MutexLock lock(&impl_->mu);
   return impl_->resident_bytes;
 }
-const ModelConfig& LocalExperts::config() const { return impl_->config; }
 const KernelTable& LocalExperts::kernels() const { return impl_->kernels; }
 uint64_t LocalExperts::rows_computed() const { return impl_->rows_computed; }
 RowFormat LocalExperts::format() const { return impl_->options.format; }

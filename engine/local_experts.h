@@ -61,7 +61,6 @@ class LocalExperts final : public ExpertExecutor {
   void Remove(int layer, int expert);
   bool Resident(int layer, int expert) const;
   size_t resident_bytes() const;
-  const ModelConfig& config() const;
   const KernelTable& kernels() const;
 
   uint64_t rows_computed() const;  // Result rows since the start.

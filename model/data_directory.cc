@@ -61,10 +61,15 @@ absl::Status RemoveTemporaries(FileSystem* files, const std::string& folder) {
   return absl::OkStatus();
 }
 
-absl::Status RemoveAllTemporaries(FileSystem* files, const std::string& path) {
+absl::Status RemoveOwnTemporaries(FileSystem* files, const std::string& path) {
   for (const char* const folder : {"", "node", "coordinator"}) {
     SHOAL_RETURN_IF_ERROR(RemoveTemporaries(files, JoinPath(path, folder)));
   }
+  return absl::OkStatus();
+}
+
+// The same of models and shards; not while an import writes there.
+absl::Status RemoveImportTemporaries(FileSystem* files, const std::string& path) {
   for (const char* const parent : {"models", "shards"}) {
     const std::string folder = JoinPath(path, parent);
     SHOAL_ASSIGN_OR_RETURN(const std::vector<std::string> names, files->List(folder));
@@ -112,7 +117,12 @@ absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(FileSystem* f
     SHOAL_RETURN_IF_ERROR(files->CreateDirectories(JoinPath(path, folder)));
   }
   SHOAL_ASSIGN_OR_RETURN(directory->shards_, ShardStore::Open(files, JoinPath(path, "shards")));
-  if (access == Access::kExclusive) SHOAL_RETURN_IF_ERROR(RemoveAllTemporaries(files, path));
+  if (access != Access::kExclusive) return directory;
+  SHOAL_RETURN_IF_ERROR(RemoveOwnTemporaries(files, path));
+  const auto shards_lock = directory->LockShards();
+  if (absl::IsUnavailable(shards_lock.status())) return directory;
+  SHOAL_RETURN_IF_ERROR(shards_lock.status());
+  SHOAL_RETURN_IF_ERROR(RemoveImportTemporaries(files, path));
   return directory;
 }
 
@@ -196,6 +206,11 @@ absl::StatusOr<Sha256Digest> DataDirectory::FindModel(std::string_view text) con
     if (Fits(entry, text)) found.push_back(entry);
   }
   if (found.size() == 1) return found[0].id;
+  // One whose manifest is damaged has no name any more, but an id by which it can be removed.
+  if (const std::optional<Sha256Digest> id = DigestFromHex(text);
+      id.has_value() && files_->Exists(ManifestPath(path_, *id))) {
+    return *id;
+  }
   if (found.empty()) {
     return absl::NotFoundError(absl::StrCat("no model ", Quoted(text), ": ", Listing(entries)));
   }
@@ -219,6 +234,10 @@ absl::Status DataDirectory::RemoveModel(const Sha256Digest& id) {
   }
   files_->Remove(folder).IgnoreError();
   return files_->SyncDirectory(JoinPath(path_, "models"));
+}
+
+bool DataDirectory::IsImported(const Sha256Digest& id) const {
+  return files_->Exists(ModelPath(id, kImportRecord));
 }
 
 absl::StatusOr<std::set<Sha256Digest>> DataDirectory::NamedShards() const {

@@ -56,6 +56,8 @@ class DataDirectory {
   // The last step of an import or fetch: shards are synced before.
   absl::Status WriteModel(std::string_view signed_manifest);
   absl::Status RemoveModel(const Sha256Digest& id);
+  // Whether the model was imported here, not fetched from another node.
+  bool IsImported(const Sha256Digest& id) const;
   // Bytes of shards that no manifest names: an import that was interrupted, or is under way.
   absl::StatusOr<uint64_t> UnnamedShardBytes() const;
   // Removes shards that no manifest names; refuses while a manifest is damaged. Returns freed
@@ -79,6 +81,9 @@ class DataDirectory {
   std::unique_ptr<FileLock> lock_;
   std::unique_ptr<ShardStore> shards_;
 };
+
+// Stands in a model's folder where it was imported.
+inline constexpr std::string_view kImportRecord = "source";
 
 // --data-dir's default: $XDG_DATA_HOME/shoal, else $HOME/.local/share/shoal, else
 // /var/lib/shoal.

@@ -7,7 +7,6 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "base/aligned_buffer.h"
 #include "base/sha256.h"
 
 namespace shoal {

@@ -1,7 +1,6 @@
 #include "proto/coordinator_client.h"
 
 #include <chrono>
-#include <optional>
 #include <thread>
 #include <utility>
 

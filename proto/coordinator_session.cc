@@ -312,6 +312,7 @@ absl::Status CoordinatorSession::TakeCertificate(const std::string& certificate_
   if (next.public_key != own.public_key || next.uri_names != own.uri_names) {
     return absl::PermissionDeniedError("the new certificate is for another key or node");
   }
+  SHOAL_RETURN_IF_ERROR(CheckSignedBy(certificate_pem, credentials.ca_pem));
   if (next.not_after <= own.not_after) {
     return absl::InvalidArgumentError("the new certificate ends no later than the old one");
   }

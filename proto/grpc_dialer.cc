@@ -256,11 +256,7 @@ class GrpcDialer final : public Dialer {
 }  // namespace
 
 std::unique_ptr<Dialer> NewGrpcDialer(GrpcOptions options) {
-  // While no thread waits on a dialer somebody must still read the answers to keepalive pings.
-  // gRPC's own poller does, but by default only every 5 s, which is past the keepalive timeout.
-  // It reads this when the library is first used, so before any of its objects exists.
-  setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "250", /*overwrite=*/0);
-  RequireTls13();
+  PrepareGrpc();
   return std::make_unique<GrpcDialer>(std::move(options));
 }
 

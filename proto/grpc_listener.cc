@@ -69,6 +69,7 @@ struct ServerLink {
   grpc::ByteBuffer incoming;
   std::deque<grpc::ByteBuffer> outgoing;  // The first is being written when `writing`.
   size_t unsent_bytes = 0;                // Of `outgoing`.
+  absl::Time admitted_at;
   bool admitted = false;
   bool writing = false;
   bool peer_done = false;  // Nothing more will be read.
@@ -183,6 +184,7 @@ class KindPoller {
       return link.stream.Finish(ToGrpcStatus(refused), &link.finish);
     }
     link.admitted = true;
+    link.admitted_at = MonotonicNow();
     link.writing = true;
     link.context.AddInitialMetadata(kOpenedKey, "1");
     link.stream.SendInitialMetadata(&link.open);
@@ -199,6 +201,17 @@ class KindPoller {
                                                     " may not call ", MethodOf(kind_)));
   }
 
+  // Joining takes one question: who has no certificate and stays would keep others from it.
+  void EndOldAnonymousLinks() {
+    const absl::Time now = MonotonicNow();
+    for (auto& [id, link] : links_) {
+      if (link->admitted && link->peer.role == NodeRole::kNone &&
+          now - link->admitted_at > kMaxAnonymousTime) {
+        link->context.TryCancel();
+      }
+    }
+  }
+
   // The caps of S15 and S16.
   absl::Status CheckRoom(const ServerLink& link) {
     const std::string from = link.context.peer();  // "ipv4:127.0.0.1:5555"
@@ -212,6 +225,7 @@ class KindPoller {
           absl::StrCat("more than ", kMaxLinks, " open streams of one kind"));
     }
     if (cluster_id_.empty()) return absl::OkStatus();  // Peers have no names.
+    EndOldAnonymousLinks();
     const auto of_peer = [&](const auto& entry) {
       return entry.second->admitted && entry.second->peer == link.peer;
     };
@@ -327,6 +341,7 @@ class GrpcListener final : public Listener {
     builder.SetMaxReceiveMessageSize(static_cast<int>(kMaxMessageBytes));
     builder.SetMaxSendMessageSize(static_cast<int>(kMaxMessageBytes));
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // A taken port is an error.
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, 10'000);  // Without any stream.
     builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 8 << 10);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 4);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 4000);
@@ -378,8 +393,8 @@ absl::Status CheckLoopback(const std::string& address) {
   if (!IsLoopbackHost(address.substr(0, colon))) {
     return absl::InvalidArgumentError(
         absl::StrCat(address,
-                     ": not a loopback address; links between processes are not encrypted "
-                     "yet, so use 127.0.0.1 or [::1]"));
+                     ": not a loopback address; without a cluster's credentials links are not "
+                     "encrypted, so use 127.0.0.1 or [::1]"));
   }
   return absl::OkStatus();
 }
@@ -387,7 +402,7 @@ absl::Status CheckLoopback(const std::string& address) {
 absl::StatusOr<std::unique_ptr<Listener>> ListenGrpc(const std::string& address,
                                                      GrpcListenOptions options) {
   if (options.transport.credentials == nullptr) SHOAL_RETURN_IF_ERROR(CheckLoopback(address));
-  RequireTls13();
+  PrepareGrpc();
   if (options.kinds.empty()) options.kinds = {StreamKind::kRunExperts, StreamKind::kHealth};
   auto listener = std::make_unique<GrpcListener>(std::move(options));
   SHOAL_RETURN_IF_ERROR(listener->Start(address));

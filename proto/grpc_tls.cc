@@ -7,15 +7,21 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/certificate.h"
-#include "base/status_macros.h"
 
 namespace shoal {
 
-// This version of gRPC has no setting for it. It does have one for the cipher suites of TLS 1.2,
-// which those of 1.3 do not obey: with only a suite for RSA certificates, which nobody of ours has,
-// a handshake of 1.2 finds nothing to agree on.
-void RequireTls13() {
-  setenv("GRPC_SSL_CIPHER_SUITES", "ECDHE-RSA-AES128-GCM-SHA256", /*overwrite=*/1);
+void PrepareGrpc() {
+  static const bool prepared = [] {
+    // This version of gRPC has no setting for the version of TLS. It does have one for the cipher
+    // suites of 1.2, which those of 1.3 do not obey: with only a suite for RSA certificates, which
+    // nobody of ours has, a handshake of 1.2 finds nothing to agree on.
+    setenv("GRPC_SSL_CIPHER_SUITES", "ECDHE-RSA-AES128-GCM-SHA256", /*overwrite=*/1);
+    // While no thread waits on a dialer somebody must still read the answers to keepalive pings.
+    // gRPC's own poller does, but by default only every 5 s, which is past the keepalive timeout.
+    setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "250", /*overwrite=*/0);
+    return true;
+  }();
+  (void)prepared;
 }
 
 std::shared_ptr<grpc::ChannelCredentials> ChannelCredentialsOf(const Credentials& credentials) {

@@ -17,8 +17,10 @@ namespace shoal {
 
 // Mutual TLS 1.3 as gRPC is told of it (FAILURE-MODEL S01, S02).
 
-// Leaves gRPC no version of TLS below 1.3. Call before any of gRPC's objects exists.
-void RequireTls13();
+// What gRPC reads from the environment when it is first used: no version of TLS below 1.3, and a
+// quick poller of its own. Call before any of gRPC's objects exists; only the first call does
+// anything.
+void PrepareGrpc();
 
 // For a channel; the server must show a certificate of the same CA (and of the name that the
 // channel asks for).

@@ -2,8 +2,8 @@
 
 #include <grpcpp/support/slice.h>
 
+#include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <vector>
 
 #include "base/clock.h"
@@ -44,11 +44,8 @@ FrameBuffer ToFrameBuffer(const grpc::ByteBuffer& buffer) {
   FrameBuffer frame(buffer.Length());
   std::vector<grpc::Slice> slices;
   if (!buffer.Dump(&slices).ok()) return FrameBuffer();
-  size_t offset = 0;
-  for (const grpc::Slice& slice : slices) {
-    std::memcpy(frame.data() + offset, slice.begin(), slice.size());
-    offset += slice.size();
-  }
+  auto* to = reinterpret_cast<uint8_t*>(frame.data());
+  for (const grpc::Slice& slice : slices) to = std::copy(slice.begin(), slice.end(), to);
   return frame;
 }
 

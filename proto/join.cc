@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/certificate.h"
-#include "base/clock.h"
 #include "base/quoted.h"
 #include "base/status_macros.h"
 #include "proto/frame_codec.h"
@@ -91,7 +90,7 @@ std::string FormatJoinToken(const JoinToken& token) {
 
 absl::StatusOr<Credentials> JoinCluster(const JoinToken& token, const std::string& coordinator,
                                         const FetchCa& fetch_ca, const DialerFactory& new_dialer,
-                                        Random* random, absl::Time deadline) {
+                                        const Ed25519Key& key, absl::Time deadline) {
   Credentials credentials;
   SHOAL_ASSIGN_OR_RETURN(credentials.ca_pem, fetch_ca(coordinator, token.ca_digest, deadline));
   // From here on TLS answers for it: whoever listens there holds a key that this CA signed.
@@ -99,7 +98,6 @@ absl::StatusOr<Credentials> JoinCluster(const JoinToken& token, const std::strin
   SHOAL_ASSIGN_OR_RETURN(const LinkId link,
                          dialer->Connect({.address = coordinator, .role = NodeRole::kCoordinator},
                                          StreamKind::kControl, deadline));
-  const Ed25519Key key = Ed25519Key::Generate(random);
   SHOAL_ASSIGN_OR_RETURN(const std::string csr, MakeCsr(key));
   SHOAL_RETURN_IF_ERROR(dialer->Send(link, EncodeJoin(token, csr)));
   const std::optional<LinkEvent> event = dialer->Next(deadline);

@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "base/random.h"
+#include "base/ed25519.h"
 #include "base/sha256.h"
 #include "proto/credentials.h"
 #include "proto/transport.h"
@@ -33,12 +33,13 @@ using FetchCa = std::function<absl::StatusOr<std::string>(
 absl::StatusOr<std::string> FetchCaCertificate(const std::string& address,
                                                const Sha256Digest& digest, absl::Time deadline);
 
-// Makes a key, proves the coordinator by the token's digest, and only then shows it the secret and
-// gets a certificate. `new_dialer` makes a dialer with the given credentials.
+// Proves the coordinator by the token's digest, and only then shows it the secret and gets a
+// certificate for `key`. Tried again with the same key it costs no second use of the token: the
+// answer may have been lost. `new_dialer` makes a dialer with the given credentials.
 using DialerFactory =
     std::function<std::unique_ptr<Dialer>(std::shared_ptr<CredentialSource> credentials)>;
 absl::StatusOr<Credentials> JoinCluster(const JoinToken& token, const std::string& coordinator,
                                         const FetchCa& fetch_ca, const DialerFactory& new_dialer,
-                                        Random* random, absl::Time deadline);
+                                        const Ed25519Key& key, absl::Time deadline);
 
 }  // namespace shoal

@@ -90,7 +90,7 @@ class JoinTest : public testing::Test {
           EXPECT_EQ(credentials->Get()->certificate_pem, "");
           return network_.NewDialer(NodeIdentity{});
         },
-        SystemRandom(), Soon());
+        Ed25519Key::Generate(SystemRandom()), Soon());
   }
 
   std::string Issue(const Ed25519PublicKey& key) {
@@ -145,7 +145,7 @@ TEST_F(JoinTest, S05_AnotherCaNeverGetsTheSecret) {
         dialled = true;
         return network_.NewDialer(NodeIdentity{});
       },
-      SystemRandom(), Soon());
+      Ed25519Key::Generate(SystemRandom()), Soon());
   EXPECT_EQ(credentials.status(), absl::PermissionDeniedError("other CA"));
   EXPECT_FALSE(dialled);
 }

@@ -80,7 +80,9 @@ class ShardServer::Impl {
       OnFrame(from, peer, buffer);
     };
     bool arrived = listener_->Poll(kKind, deadline, take);
-    while (arrived && !stop_.load()) arrived = listener_->Poll(kKind, MonotonicNow(), take);
+    for (size_t n = 0; arrived && n < kMaxQueuedFetches && !stop_.load(); ++n) {
+      arrived = listener_->Poll(kKind, MonotonicNow(), take);
+    }
   }
 
   void OnFrame(LinkId from, const NodeIdentity& peer, const FrameBuffer& buffer) {

@@ -30,7 +30,7 @@ class ShardServer {
   void SetRate(uint64_t bytes_per_s);
 
   struct Counters {
-    uint64_t bytes = 0;    // Payloads sent.
+    uint64_t bytes = 0;    // Of all frames sent, refusals too.
     uint64_t answers = 0;  // Requests answered, also by a refusal.
     uint64_t overloaded = 0;
     uint64_t unexpected_frames = 0;  // Damaged, or no request for a piece of a file: no answer.

@@ -49,6 +49,20 @@ bool WaitFor(int fd, short events, absl::Time deadline) {
   return left_ms > 0 && poll(&entry, 1, static_cast<int>(std::min<int64_t>(left_ms, 60'000))) > 0;
 }
 
+absl::StatusOr<Socket> ConnectTo(const addrinfo& to, const std::string& address,
+                                 absl::Time deadline) {
+  Socket socket(::socket(to.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (socket.fd() < 0) return Failed(address, std::strerror(errno));
+  int error = connect(socket.fd(), to.ai_addr, to.ai_addrlen) == 0 ? 0 : errno;
+  if (error == EINPROGRESS) {
+    if (!WaitFor(socket.fd(), POLLOUT, deadline)) return Failed(address, "no answer in time");
+    socklen_t size = sizeof(error);
+    getsockopt(socket.fd(), SOL_SOCKET, SO_ERROR, &error, &size);
+  }
+  if (error != 0) return Failed(address, std::strerror(error));
+  return socket;
+}
+
 absl::StatusOr<Socket> Connect(const std::string& address, absl::Time deadline) {
   const size_t colon = address.rfind(':');
   if (colon == std::string::npos) return Failed(address, "no port");
@@ -61,16 +75,13 @@ absl::StatusOr<Socket> Connect(const std::string& address, absl::Time deadline) 
     return Failed(address, "no such host");
   }
   const AddressesPtr addresses(found);
-  Socket socket(::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (socket.fd() < 0) return Failed(address, std::strerror(errno));
-  int error = connect(socket.fd(), found->ai_addr, found->ai_addrlen) == 0 ? 0 : errno;
-  if (error == EINPROGRESS) {
-    if (!WaitFor(socket.fd(), POLLOUT, deadline)) return Failed(address, "no answer in time");
-    socklen_t size = sizeof(error);
-    getsockopt(socket.fd(), SOL_SOCKET, SO_ERROR, &error, &size);
+  absl::Status status;
+  for (const addrinfo* one = addresses.get(); one != nullptr; one = one->ai_next) {
+    absl::StatusOr<Socket> socket = ConnectTo(*one, address, deadline);
+    if (socket.ok()) return socket;
+    status = socket.status();
   }
-  if (error != 0) return Failed(address, std::strerror(error));
-  return socket;
+  return status;
 }
 
 std::string PemOf(X509* certificate) {

@@ -23,14 +23,18 @@ absl::Status Admission::Submit(std::shared_ptr<Generation> generation) {
 
 std::optional<Admission::Admitted> Admission::Next() {
   MutexLock lock(&mu_);
-  const auto cancelled = [](const auto& generation) { return generation->cancelled(); };
-  queue_.erase(std::remove_if(queue_.begin(), queue_.end(), cancelled), queue_.end());
   if (queue_.empty()) return std::nullopt;
   auto kv = kv_cache_->Reserve(queue_.front()->n_positions_max());
   if (!kv.ok()) return std::nullopt;
   Admitted admitted{std::move(queue_.front()), *std::move(kv)};
   queue_.pop_front();
   return admitted;
+}
+
+void Admission::DropCancelled() {
+  MutexLock lock(&mu_);
+  const auto cancelled = [](const auto& generation) { return generation->cancelled(); };
+  queue_.erase(std::remove_if(queue_.begin(), queue_.end(), cancelled), queue_.end());
 }
 
 void Admission::Close() {

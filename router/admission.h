@@ -28,8 +28,10 @@ class Admission {
     std::unique_ptr<KvSequence> kv;
   };
   // The first that waits, with its room; nothing when none waits or there is no room for the first.
-  // Those that were cancelled are dropped on the way.
   std::optional<Admitted> Next() SHOAL_EXCLUDES(mu_);
+
+  // Lets those go that were cancelled: they hold no place for others.
+  void DropCancelled() SHOAL_EXCLUDES(mu_);
 
   // Refuses what comes from now on.
   void Close() SHOAL_EXCLUDES(mu_);

@@ -48,6 +48,7 @@ void StepBatcher::UpdateRunning() {
     return running.done || running.generation->cancelled();
   };
   running_.erase(std::remove_if(running_.begin(), running_.end(), leaves), running_.end());
+  admission_->DropCancelled();
   while (static_cast<int>(running_.size()) < options_.max_sequences) {
     auto admitted = admission_->Next();
     if (!admitted.has_value()) break;

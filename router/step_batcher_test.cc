@@ -161,6 +161,29 @@ TEST_F(StepBatcherTest, WhatWaitsIsServedInTurnAndTheQueueIsBounded) {
   batcher.Stop();
 }
 
+// Goal: a cancelled answer that waits holds no place, also while all sequences run.
+TEST_F(StepBatcherTest, F25_ACancelledAnswerLeavesTheQueueWhileOthersRun) {
+  StepBatcher batcher(&model_.engine(), &admission_, {.max_sequences = 1});
+  batcher.Start();
+  const auto running = Make(Ids("A fox"), 900);
+  Reader reader(running);
+  ASSERT_TRUE(admission_.Submit(running).ok());
+  reader.Next();
+  std::vector<std::shared_ptr<Generation>> waiting;
+  for (int i = 0; i < 8; ++i) {
+    waiting.push_back(Make(Ids("A fox"), 10));
+    ASSERT_TRUE(admission_.Submit(waiting.back()).ok());
+  }
+  for (const auto& generation : waiting) generation->Cancel();
+  const int64_t before = reader.Next().n_tokens;
+  int64_t now = before;
+  while (now < before + 3) now = reader.Next().n_tokens;  // Two steps have begun since.
+  EXPECT_EQ(admission_.n_queued(), 0U);
+  EXPECT_LT(now, 900);
+  running->Cancel();
+  batcher.Stop();
+}
+
 TEST_F(StepBatcherTest, StopEndsEveryAnswerWithAnError) {
   StepBatcher batcher(&model_.engine(), &admission_, {});
   const auto running = Make(Ids("A fox"), 1000);

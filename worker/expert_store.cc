@@ -1,6 +1,7 @@
 #include "worker/expert_store.h"
 
 #include <algorithm>
+#include <set>
 #include <thread>
 #include <tuple>
 #include <utility>
@@ -252,9 +253,15 @@ void ExpertStore::TrimFiles() {
   {
     MutexLock lock(&mu_);
     if (!std::exchange(trim_files_, false)) return;
+    std::set<Sha256Digest> needed;  // Experts of the same bytes share a file.
+    for (const Slot& slot : slots_) {
+      if (slot.shard != nullptr && (slot.assigned || slot.loaded || slot.loading)) {
+        needed.insert(slot.shard->hash);
+      }
+    }
     for (const Slot& slot : slots_) {
       if (slot.assigned || slot.loaded || slot.loading || slot.shard == nullptr) continue;
-      kept.emplace_back(slot.left_at, slot.shard);
+      if (needed.insert(slot.shard->hash).second) kept.emplace_back(slot.left_at, slot.shard);
     }
   }
   std::erase_if(kept, [&](const auto& file) { return !options_.files->Has(*file.second); });

@@ -12,6 +12,7 @@ namespace {
 // watch all of a process's sockets, and were that this thread, each call would first wake it and
 // then the compute thread, 40 to 50 us more. A router expects a sign of life every 100 ms.
 constexpr std::chrono::milliseconds kHealthPeriod{20};
+constexpr int kMaxFramesPerRound = 256;  // Taken in between two calls.
 
 }  // namespace
 
@@ -46,10 +47,12 @@ void Worker::ComputeLoop() {
   bool computed = false;
   while (!stop_.load()) {
     // Everything that has arrived is taken in first, so that deadlines count from arrival and a
-    // full queue is answered at once.
+    // full queue is answered at once; not so much that a peer could keep others from being served.
     bool arrived =
         parts_.listener->Poll(kKind, computed ? MonotonicNow() : absl::InfiniteFuture(), take_in);
-    while (arrived) arrived = parts_.listener->Poll(kKind, MonotonicNow(), take_in);
+    for (int n = 0; arrived && n < kMaxFramesPerRound; ++n) {
+      arrived = parts_.listener->Poll(kKind, MonotonicNow(), take_in);
+    }
     computed = service_.RunNext();
   }
 }
@@ -60,7 +63,8 @@ void Worker::HealthLoop() {
     service_.OnHealth(peer, frame, ReplyTo(kKind, from));
   };
   while (!stop_.load()) {
-    while (parts_.listener->Poll(kKind, MonotonicNow(), answer)) {
+    for (int n = 0; n < kMaxFramesPerRound; ++n) {
+      if (!parts_.listener->Poll(kKind, MonotonicNow(), answer)) break;
     }
     MutexLock lock(&mu_);
     if (!stop_.load()) stopping_.WaitUntil(&mu_, std::chrono::steady_clock::now() + kHealthPeriod);

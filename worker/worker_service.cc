@@ -60,26 +60,27 @@ void WorkerService::OnRunExperts(const NodeIdentity& peer, FrameBuffer buffer, R
                   std::string(frame.status().message()), reply);
   }
   const wire::RunExpertsRequest& request = frame->header.run_experts_request();
-  const wire::CallId id = request.id();
   if (const absl::Status may = CheckCaller(peer, frame->header, StreamKind::kRunExperts);
       !may.ok()) {
     const bool denied = absl::IsPermissionDenied(may);
-    return Refuse(denied && frame->header.has_run_experts_request() ? &id : nullptr,
+    return Refuse(denied && frame->header.has_run_experts_request() ? &request.id() : nullptr,
                   denied ? wire::REPLY_CODE_DENIED : wire::REPLY_CODE_BAD_SHAPE,
                   std::string(may.message()), reply);
   }
   if (!Accept()) {
-    return Refuse(&id, wire::REPLY_CODE_DRAINING, "this worker takes no new calls", reply);
+    return Refuse(&request.id(), wire::REPLY_CODE_DRAINING, "this worker takes no new calls",
+                  reply);
   }
   last_call_ns_.store(absl::ToUnixNanos(arrival));
   // A time out of range is refused by the op; here it only must not overflow.
   const uint64_t remaining_us = std::min<uint64_t>(
       request.remaining_us(), static_cast<uint64_t>(absl::ToInt64Microseconds(kMaxCallDeadline)));
   Call call{std::move(buffer), *std::move(frame), arrival + absl::Microseconds(remaining_us),
-            reply};
+            std::move(reply)};
   if (const absl::Status queued = queue_.Push(peer.node_id, n_bytes, std::move(call));
       !queued.ok()) {
-    Refuse(&id, wire::REPLY_CODE_OVERLOADED, std::string(queued.message()), reply);
+    Refuse(&call.frame.header.run_experts_request().id(), wire::REPLY_CODE_OVERLOADED,
+           std::string(queued.message()), call.reply);  // Push leaves what it does not take.
     Done();
   }
 }

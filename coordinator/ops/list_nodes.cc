@@ -14,6 +14,13 @@ std::string StateOf(const ClusterNode& node, Presence presence) {
   return presence == Presence::kUnheard ? "unheard" : "active";
 }
 
+// 256 members and as many revoked nodes have to fit one frame's header.
+std::string Shortened(const std::string& address) {
+  constexpr size_t kMaxShown = 80;
+  if (address.size() <= kMaxShown) return address;
+  return address.substr(0, kMaxShown - 3) + "...";
+}
+
 uint64_t AtLeastZero(int64_t value) { return static_cast<uint64_t>(std::max<int64_t>(value, 0)); }
 
 void Describe(Cluster& cluster, const ClusterNode& node, wire::NodeInfo* info) {
@@ -21,7 +28,7 @@ void Describe(Cluster& cluster, const ClusterNode& node, wire::NodeInfo* info) {
   const absl::Time now = cluster.clock().Now();
   info->set_node_id(id);
   info->set_role(node.identity.role == NodeRole::kWorker ? wire::ROLE_WORKER : wire::ROLE_ROUTER);
-  info->set_peer_address(node.peer_address);
+  if (!node.revoked) info->set_peer_address(Shortened(node.peer_address));
   info->set_state(StateOf(node, cluster.live().PresenceOf(id, now)));
   info->set_last_seen_ms(
       AtLeastZero(absl::ToInt64Milliseconds(cluster.live().SinceHeard(id, now))));

@@ -1,4 +1,3 @@
-#include <cmath>
 #include <string>
 #include <utility>
 
@@ -65,6 +64,7 @@ absl::Status ReportStatus(Cluster& cluster, const NodeIdentity& caller, LinkId l
                           const wire::ReportStatusRequest& request) {
   SHOAL_ASSIGN_OR_RETURN(LiveNodes::Report report, Read(cluster, request));
   if (caller.role == NodeRole::kWorker) {
+    report.peers.clear();  // Only a router's view of workers counts.
     if (!IsHostPort(request.peer_address())) {
       return absl::InvalidArgumentError(absl::StrCat("peer_address ",
                                                      Quoted(request.peer_address()),

@@ -77,7 +77,7 @@ absl::StatusOr<FileIdentity> IdentityOf(const std::string& path) {
 
 absl::Status WriteImportRecord(DataDirectory* data, const Sha256Digest& model_id,
                                const ImportRecord& record) {
-  return ReplaceFile(data->files(), data->ModelPath(model_id, "source"), Encode(record));
+  return ReplaceFile(data->files(), data->ModelPath(model_id, kImportRecord), Encode(record));
 }
 
 std::optional<SignedManifest> FindImported(DataDirectory* data, const FileIdentity& file,
@@ -85,7 +85,7 @@ std::optional<SignedManifest> FindImported(DataDirectory* data, const FileIdenti
   const auto ids = data->ModelFolders();
   if (!ids.ok()) return std::nullopt;
   for (const Sha256Digest& id : *ids) {
-    const auto bytes = ReadFile(data->files(), data->ModelPath(id, "source"), kMaxRecordBytes);
+    const auto bytes = ReadFile(data->files(), data->ModelPath(id, kImportRecord), kMaxRecordBytes);
     if (!bytes.ok()) continue;
     const auto record = Decode(*bytes);
     if (!record.ok() || record->file != file) continue;

@@ -55,7 +55,7 @@ class Import {
     SHOAL_RETURN_IF_ERROR(CheckRoom());
     SHOAL_RETURN_IF_ERROR(MakeShards());
     SHOAL_RETURN_IF_ERROR(CheckUnchanged());
-    SHOAL_RETURN_IF_ERROR(data_->files()->SyncAll(data_->shards().directory()));
+    SHOAL_RETURN_IF_ERROR(SyncShards());
     SHOAL_RETURN_IF_ERROR(Publish());
     return std::move(result_);
   }
@@ -77,7 +77,8 @@ class Import {
   // What an interrupted import has left counts as room: it is not written again.
   absl::Status CheckRoom() const {
     SHOAL_ASSIGN_OR_RETURN(const uint64_t free, data_->files()->FreeBytes(data_->path()));
-    SHOAL_ASSIGN_OR_RETURN(const uint64_t left, data_->UnnamedShardBytes());
+    // A damaged manifest leaves unknown what is named: that is no reason to refuse another model.
+    const uint64_t left = data_->UnnamedShardBytes().value_or(0);
     const uint64_t needed = result_.n_bytes + kSpareBytes;
     if (needed <= free + left) return absl::OkStatus();
     return absl::ResourceExhaustedError(absl::StrCat(
@@ -102,8 +103,18 @@ class Import {
     on_bytes(tokenizer.file_bytes);
     manifest_.shards.push_back(std::move(tokenizer));
     result_.n_shards = static_cast<int>(manifest_.shards.size());
-    result_.n_written = maker.n_written();
+    written_ = maker.written();
+    result_.n_written = static_cast<int>(written_.size());
     return absl::OkStatus();
+  }
+
+  // What a failed sync leaves looks right and may not be on the disk: the next try must not find
+  // it.
+  absl::Status SyncShards() {
+    const absl::Status synced = data_->files()->SyncAll(data_->shards().directory());
+    if (synced.ok()) return synced;
+    for (const Sha256Digest& hash : written_) data_->shards().Remove(hash).IgnoreError();
+    return synced;
   }
 
   absl::Status CheckUnchanged() const {
@@ -130,6 +141,7 @@ class Import {
   std::string default_name_;
   std::vector<PlannedShard> shards_;
   std::vector<std::byte> tokenizer_file_;
+  std::vector<Sha256Digest> written_;  // Shards that were not there before.
   ImportResult result_;
 };
 

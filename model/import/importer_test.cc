@@ -258,7 +258,7 @@ TEST_F(ImporterTest, AShardLargerThanMemoryIsStreamed) {
     ShardMaker maker(**file, &data->shards(), &pool, chunks * kShardChunkBytes);
     uint64_t done = 0;
     ASSERT_TRUE(maker.Make(shards, [&](uint64_t bytes) { done += bytes; }).ok());
-    EXPECT_EQ(maker.n_written(), static_cast<int>(shards.size()));
+    EXPECT_EQ(maker.written().size(), shards.size());
     for (const PlannedShard& shard : shards) {
       EXPECT_TRUE(data->shards().Verify(shard.info).ok());
       made[chunks == 1].push_back(shard.info);

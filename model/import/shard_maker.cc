@@ -154,7 +154,7 @@ absl::Status ShardMaker::Finish(std::span<const std::byte> file, ShardInfo* info
   if (file.size() > kShardChunkBytes) AppendChunkHashes(file, &info->chunks);
   if (!IsFirst(info->hash)) return absl::OkStatus();
   SHOAL_ASSIGN_OR_RETURN(const bool written, store_->Put(info->hash, file));
-  if (written) CountWritten();
+  if (written) NoteWritten(info->hash);
   return absl::OkStatus();
 }
 
@@ -163,14 +163,14 @@ bool ShardMaker::IsFirst(const Sha256Digest& hash) {
   return seen_.insert(hash).second;
 }
 
-void ShardMaker::CountWritten() {
+void ShardMaker::NoteWritten(const Sha256Digest& hash) {
   const MutexLock lock(&mu_);
-  ++n_written_;
+  written_.push_back(hash);
 }
 
-int ShardMaker::n_written() const {
+std::vector<Sha256Digest> ShardMaker::written() const {
   const MutexLock lock(&mu_);
-  return n_written_;
+  return written_;
 }
 
 absl::Status ShardMaker::Stream(PlannedShard* shard) {
@@ -178,13 +178,15 @@ absl::Status ShardMaker::Stream(PlannedShard* shard) {
   {
     SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, store_->CreateUnnamed());
     status = StreamInto(shard, file.get());
+    // It may take the place of one that a model has already, and that is on the disk.
+    if (status.ok()) status = file->Sync();
   }
   if (status.ok()) status = store_->PutUnnamed(shard->info.hash);
   if (!status.ok()) {
     store_->RemoveUnnamed();
     return status;
   }
-  CountWritten();
+  NoteWritten(shard->info.hash);
   return absl::OkStatus();
 }
 

@@ -33,7 +33,7 @@ class ShardMaker {
   // The same for one shard that is in memory whole. Any thread.
   absl::Status Finish(std::span<const std::byte> file, ShardInfo* info);
 
-  int n_written() const SHOAL_EXCLUDES(mu_);
+  std::vector<Sha256Digest> written() const SHOAL_EXCLUDES(mu_);
 
  private:
   // Shards that fit into a buffer together, neighbours in the file; or one that does not fit.
@@ -49,7 +49,7 @@ class ShardMaker {
   absl::Status StreamInto(PlannedShard* shard, WritableFile* file);
   // Whether nobody has come with that hash before: two experts may be the same bytes.
   bool IsFirst(const Sha256Digest& hash) SHOAL_EXCLUDES(mu_);
-  void CountWritten() SHOAL_EXCLUDES(mu_);
+  void NoteWritten(const Sha256Digest& hash) SHOAL_EXCLUDES(mu_);
 
   const GgufReader& file_;
   ShardStore* const store_;
@@ -58,7 +58,7 @@ class ShardMaker {
   AlignedBuffer buffers_[2];
   mutable Mutex mu_;
   std::set<Sha256Digest> seen_ SHOAL_GUARDED_BY(mu_);
-  int n_written_ SHOAL_GUARDED_BY(mu_) = 0;
+  std::vector<Sha256Digest> written_ SHOAL_GUARDED_BY(mu_);
 };
 
 }  // namespace shoal

@@ -26,7 +26,7 @@ int RowsPerMessage(const CallForm& form);
 FrameBuffer EncodeCall(const CallForm& form, const PlannedCall& planned, const wire::CallId& id,
                        const ExpertInput& input, absl::Duration remaining);
 
-// Rows of `input` that hold infinity or no number: no worker would take a call with one of them.
+// Rows of `input` that hold infinity or no number. They fail here and spare their workers the work.
 std::vector<int> RowsNotFinite(const ExpertInput& input);
 
 }  // namespace shoal

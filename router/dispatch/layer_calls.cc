@@ -42,7 +42,6 @@ void LayerCalls::Begin(int layer, const ExpertInput& input, const Routing& routi
   now_ = now;
   patience_cap_ = n_tokens_ <= kMaxBatchSequences ? kDecodePatience : kPrefillPatience;
   disturbed_ = false;
-  last_trouble_.clear();
   parked_.clear();
   statuses_ = RowStatuses();
   plan_.Begin(routing);
@@ -191,10 +190,7 @@ void LayerCalls::HandleEnded() {
         break;
       case CallState::kHopeless:
         ++counters_.failed_calls;
-        FailPairs(
-            plan_.calls()[*i].pairs,
-            absl::Status(call.status.code(),
-                         absl::StrCat(NameOfWorker(*i), ": ", std::string(call.status.message()))));
+        OnHopeless(*i);
         break;
       default:
         ++counters_.failed_calls;
@@ -202,6 +198,24 @@ void LayerCalls::HandleEnded() {
     }
     SendWaiting(links_.at(plan_.calls()[*i].worker));
   }
+}
+
+// That worker and this router do not fit together; another worker may.
+void LayerCalls::OnHopeless(int i) {
+  const WorkerCall& call = table_.call(i);
+  const absl::Status why(call.status.code(),
+                         absl::StrCat(NameOfWorker(i), ": ", std::string(call.status.message())));
+  const uint32_t attempt = call.id.attempt() + 1;
+  const WorkerSet tried = call.tried;
+  std::vector<int32_t> elsewhere;
+  for (const int32_t pair : Uncovered(i)) {
+    if (links_.Candidates(layer_, plan_.expert_of(pair), tried, now_).empty()) {
+      FailPairs(std::span(&pair, 1), why);
+    } else {
+      elsewhere.push_back(pair);
+    }
+  }
+  if (!elsewhere.empty()) SendToReplicas(elsewhere, attempt, tried, now_);
 }
 
 // An ended call no longer stands for its pairs, nor for one of its worker's places.
@@ -255,7 +269,6 @@ std::vector<int32_t> LayerCalls::Uncovered(int i) const {
 // A call was lost, refused or garbled.
 void LayerCalls::Retry(int i) {
   const WorkerCall& call = table_.call(i);
-  last_trouble_ = absl::StrCat(NameOfWorker(i), ": ", std::string(call.status.message()));
   const std::vector<int32_t> pairs = Uncovered(i);
   if (pairs.empty()) return;
   const bool free = call.state == CallState::kLost;
@@ -295,20 +308,21 @@ void LayerCalls::MoveAway(int i) {
   const PlannedCall& planned = plan_.calls()[i];
   WorkerLinks::Worker& worker = links_.at(planned.worker);
   const uint32_t attempt = call.id.attempt() + 1;
-  if (attempt >= kMaxAttempts || !AnyoneElse(planned, call.tried)) return;
+  std::vector<int32_t> pairs = planned.pairs;
+  std::sort(pairs.begin(), pairs.end());
+  const WorkerSet asked = StillAsked(pairs);
+  if (!AnyoneElse(planned, asked)) return;
   if (!worker.reachable) {
     ++counters_.retried.suspect;
-  } else if (budget_.TryTake(now_)) {
+  } else if (attempt < kMaxAttempts && budget_.TryTake(now_)) {
     ++counters_.retried.slow;
     worker.overdue_until = now_ + kOverdue;
   } else {
     return;
   }
-  last_trouble_ = absl::StrCat(worker.name, ": no answer in time");
   call.overdue = true;
   for (const int32_t pair : planned.pairs) --pairs_[pair].n_calls;
-  const WorkerSet tried = call.tried;
-  SendToReplicas(Uncovered(i), attempt, tried, now_);
+  SendToReplicas(Uncovered(i), attempt, asked, now_);
 }
 
 bool LayerCalls::AnyoneElse(const PlannedCall& planned, const WorkerSet& tried) {
@@ -370,17 +384,17 @@ void LayerCalls::FailRest(const absl::Status& why) {
 void LayerCalls::FailRestAsUnavailable() {
   for (size_t i = 0; i < table_.calls().size(); ++i) {
     if (!table_.calls()[i].open()) continue;
-    FailPairs(plan_.calls()[i].pairs, absl::UnavailableError(absl::StrCat(
-                                          "expert_unavailable: ", NameOfWorker(static_cast<int>(i)),
-                                          ": no answer before the deadline")));
+    FailPairs(plan_.calls()[i].pairs,
+              absl::UnavailableError(absl::StrCat(kExpertUnavailable, ": ",
+                                                  NameOfWorker(static_cast<int>(i)),
+                                                  ": no answer before the deadline")));
   }
   for (const int32_t pair : std::span(all_pairs_).first(pairs_.size())) {
     if (plan_.settled(pair)) continue;
     FailPairs(std::span(&pair, 1),
-              absl::UnavailableError(absl::StrCat(
-                  "expert_unavailable: no worker within reach holds expert ", plan_.expert_of(pair),
-                  " of layer ", layer_,
-                  last_trouble_.empty() ? "" : absl::StrCat("; last: ", last_trouble_))));
+              absl::UnavailableError(
+                  absl::StrCat(kExpertUnavailable, ": no worker within reach holds expert ",
+                               plan_.expert_of(pair), " of layer ", layer_, links_.Troubles())));
   }
 }
 

@@ -108,6 +108,7 @@ class LayerCalls {
 
   void HandleEnded();
   void OnAnswered(int i);
+  void OnHopeless(int i);
   void AbandonSettled();
   void Retry(int i);
   void MoveAway(int i);
@@ -142,7 +143,6 @@ class LayerCalls {
   absl::Time now_;
   absl::Duration patience_cap_;
   bool disturbed_ = false;          // Some call was sent a second time.
-  std::string last_trouble_;        // For error texts.
   std::vector<PairState> pairs_;    // [n_tokens, top_k]
   std::vector<int32_t> all_pairs_;  // 0, 1, 2, ...
   std::vector<int32_t> worker_of_;  // [n_experts]

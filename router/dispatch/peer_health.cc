@@ -17,6 +17,8 @@ namespace {
 constexpr absl::Duration kLook = absl::Milliseconds(20);
 constexpr absl::Duration kLeastBackoff = absl::Milliseconds(100);
 constexpr absl::Duration kMostBackoff = absl::Seconds(2);
+constexpr absl::Duration kMute = absl::Seconds(5);  // A link that says nothing for so long is dead.
+constexpr int kMaxEventsPerLook = 1024;             // More wait for the next look.
 constexpr absl::Duration kDialTimeout = absl::Seconds(3);
 // A look that comes later than this says more about this process than about its peers.
 constexpr absl::Duration kOwnPause = absl::Milliseconds(50);
@@ -103,19 +105,12 @@ absl::StatusOr<std::shared_ptr<const PeerViews>> PeerHealth::Ask(absl::Time dead
   }
 }
 
-void PeerHealth::WaitForChange(uint64_t seen, absl::Time deadline) {
-  const auto until = SteadyIn(deadline - options_.clock->Now());
-  MutexLock lock(&mu_);
-  while (version() == seen && published_.WaitUntil(&mu_, until)) {
-  }
-}
-
 void PeerHealth::ThreadMain() {
   while (true) {
     TakeInMembers();
     now_ = options_.clock->Now();
     // Twice nothing: what one look reads from a socket, the next one may hand over.
-    for (int n_empty = 0; n_empty < 2;) {
+    for (int n_empty = 0, n_events = 0; n_empty < 2 && n_events < kMaxEventsPerLook; ++n_events) {
       const std::optional<LinkEvent> event = dialer_->Next(now_);
       event.has_value() ? OnEvent(*event) : static_cast<void>(++n_empty);
     }
@@ -198,6 +193,7 @@ void PeerHealth::OnAnswer(Peer& peer, const wire::StatusReply& reply) {
       ExpertSet::FromBytes(reply.resident(), options_.n_layers, options_.n_experts);
   if (fit.ok() && !resident.ok()) fit = resident.status();
   const bool draining = view.member.draining || reply.draining();
+  matters_ |= view.unfit != !fit.ok();
   view.unfit = !fit.ok();
   if (fit.ok() && (draining != view.draining || *resident != view.resident)) {
     view.resident = *std::move(resident);
@@ -239,6 +235,10 @@ void PeerHealth::Tend(Peer& peer) {
   if (peer.state != LinkState::kOpen) return;
   if (peer.pulse.Silent(now_)) {
     SetReachable(peer, false, absl::UnavailableError("has fallen silent"));
+  }
+  if (peer.pulse.SilentFor(now_) > kMute) {
+    dialer_->Close(peer.link);
+    return LinkLost(peer, absl::UnavailableError("has not answered; its link is opened anew"));
   }
   if (!peer.pulse.Due(now_)) return;
   wire::FrameHeader header;

@@ -86,9 +86,6 @@ class PeerHealth {
   // Unavailable, with the worker's name, when one has not by the deadline.
   absl::StatusOr<std::shared_ptr<const PeerViews>> Ask(absl::Time deadline) SHOAL_EXCLUDES(mu_);
 
-  // Waits until version() is not `seen` any more, or the deadline.
-  void WaitForChange(uint64_t seen, absl::Time deadline) SHOAL_EXCLUDES(mu_);
-
  private:
   enum class LinkState : uint8_t { kDown, kDialling, kOpen };
   struct Peer {

@@ -33,6 +33,7 @@ class PeerPulse {
   // Whether it has not answered for too long.
   bool Silent(absl::Time now) const { return now - heard_ > Limit(); }
   absl::Duration Limit() const;
+  absl::Duration SilentFor(absl::Time now) const { return now - heard_; }
   // This process itself stood still for `pause`: nobody's silence.
   void Excuse(absl::Duration pause) { heard_ += pause; }
 

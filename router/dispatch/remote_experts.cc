@@ -16,6 +16,7 @@ namespace {
 // come back.
 constexpr absl::Duration kTendPeriod = absl::Milliseconds(10);
 // After a rest this long, links may have closed or opened unseen.
+constexpr int kMaxEventsAtStart = 1024;  // More wait for Await.
 constexpr absl::Duration kRest = absl::Milliseconds(50);
 
 CallForm FormOf(const RemoteExperts::Options& options) {
@@ -195,7 +196,7 @@ void RemoteExperts::OnEvent(LinkEvent event) {
 void RemoteExperts::TakeInArrived() {
   const absl::Time now = options_.clock->Now();
   if (now - read_ > kRest) {
-    for (int n_empty = 0; n_empty < 2;) {
+    for (int n_empty = 0, n_events = 0; n_empty < 2 && n_events < kMaxEventsAtStart; ++n_events) {
       std::optional<LinkEvent> event = calls_dialer_->Next(now);
       event.has_value() ? OnEvent(*std::move(event)) : static_cast<void>(++n_empty);
     }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -24,10 +25,9 @@ namespace shoal {
 // Experts on workers. For each layer of a step every expert goes to one worker that holds it, all
 // calls at once; what a worker does not answer another one computes, and what comes back is added
 // in ascending expert id, so the result has the bits of LocalExperts whoever was lost meanwhile.
-// Rows whose experts nobody can compute within the bound fail with Unavailable,
-// "expert_unavailable:
-// ..." (FAILURE-MODEL F01 to F03). Owned by the engine's thread; what other threads may call says
-// so.
+// Rows whose experts nobody can compute within the bound fail with Unavailable and a text that
+// begins with kExpertUnavailable (FAILURE-MODEL F01 to F03). Owned by the engine's thread; what
+// other threads may call says so.
 class RemoteExperts final : public ExpertExecutor {
  public:
   struct Options {

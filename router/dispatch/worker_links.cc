@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+
 namespace shoal {
 namespace {
 
@@ -138,8 +141,22 @@ void WorkerLinks::OnCorrupt(Worker& worker, absl::Time now) {
   std::erase_if(worker.corrupt, [now](absl::Time at) { return now - at > kCorruptWindow; });
   if (worker.corrupt.size() < kCorruptFrames) return;
   worker.corrupt.clear();
+  if (now - worker.ejected_until > kCorruptWindow) worker.ejection = absl::ZeroDuration();
   worker.ejection = std::clamp(worker.ejection * 2, kLeastEjection, kMostEjection);
   worker.ejected_until = now + worker.ejection;
+  Log(LogLevel::kError, "worker ejected",
+      {{"worker", worker.name},
+       {"why", "3 corrupt frames within 60 s"},
+       {"seconds", absl::ToDoubleSeconds(worker.ejection)}});
+}
+
+std::string WorkerLinks::Troubles() const {
+  std::string text;
+  for (const Worker& worker : workers_) {
+    if (!worker.present || worker.state == State::kOpen) continue;
+    absl::StrAppend(&text, "; ", worker.name, ": ", std::string(worker.closed.message()));
+  }
+  return text;
 }
 
 int WorkerLinks::Penalty(const Worker& worker, absl::Time now) {

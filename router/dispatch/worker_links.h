@@ -65,7 +65,8 @@ class WorkerLinks {
   void OnOpened(Worker& worker);
   void OnClosed(Worker& worker, const absl::Status& why, absl::Time now);
 
-  // It sent a corrupt frame: 3 within 60 s and it is asked last for 5 s, doubling up to 60 s.
+  // It sent a corrupt frame: 3 within 60 s and it is asked last for 5 s, doubling up to 60 s if
+  // that happens again soon.
   void OnCorrupt(Worker& worker, absl::Time now);
 
   // Those that may be asked for an expert of a layer, ascending, without `excluded`. Workers that
@@ -74,6 +75,9 @@ class WorkerLinks {
   std::span<const int> Candidates(int layer, int expert, const WorkerSet& excluded, absl::Time now);
   // Whether it would be chosen before others: nothing speaks against it but a drain.
   static bool Sound(const Worker& worker, absl::Time now) { return Penalty(worker, now) < kSilent; }
+
+  // "; worker 1 (127.0.0.1:7001): peer closed the link", for each that is down; for error texts.
+  std::string Troubles() const;
 
   Worker& at(int place) { return workers_[place]; }
   int size() const { return static_cast<int>(workers_.size()); }

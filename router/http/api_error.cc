@@ -4,6 +4,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/quoted.h"
+#include "engine/expert_executor.h"
 #include "nlohmann/json.hpp"
 
 namespace shoal {
@@ -11,8 +12,6 @@ namespace {
 
 constexpr char kParamPayload[] = "shoal/param";
 constexpr char kCodePayload[] = "shoal/code";
-// How the text of an Unavailable begins that came of an expert's last replica (FAILURE-MODEL F02).
-constexpr char kExpertUnavailable[] = "expert_unavailable";
 
 std::string Payload(const absl::Status& status, const char* name) {
   const auto payload = status.GetPayload(name);

@@ -57,12 +57,13 @@ asio::awaitable<void> Connection::Run() {
   while (true) {
     const bool received = co_await ReadRequest(&request);
     if (!received) break;
+    const bool head_only = request.method == "HEAD";
     auto reply = co_await Handle(std::move(request));
     bool written = false;
     if (std::holds_alternative<CompletionReply>(reply)) {
       written = co_await Write(std::get<CompletionReply>(std::move(reply)));
     } else {
-      written = co_await Write(std::get<HttpReply>(std::move(reply)));
+      written = co_await Write(std::get<HttpReply>(std::move(reply)), head_only);
     }
     if (!written || !keep_alive_ || context_->stopping) break;
   }
@@ -184,7 +185,7 @@ asio::awaitable<std::variant<HttpReply, CompletionReply>> Connection::Handle(Htt
   co_return std::move(*reply);
 }
 
-asio::awaitable<bool> Connection::Write(HttpReply reply) {
+asio::awaitable<bool> Connection::Write(HttpReply reply, bool head_only) {
   http::response<http::string_body> response(static_cast<http::status>(reply.status),
                                              http_version_);
   response.set(http::field::content_type, reply.content_type);
@@ -194,7 +195,12 @@ asio::awaitable<bool> Connection::Write(HttpReply reply) {
   response.prepare_payload();
   error_code error;
   stream_.expires_after(context_->options.write_timeout);
-  co_await http::async_write(stream_, response, Catch(error));
+  if (head_only) {
+    http::response_serializer<http::string_body> serializer(response);
+    co_await http::async_write_header(stream_, serializer, Catch(error));
+  } else {
+    co_await http::async_write(stream_, response, Catch(error));
+  }
   co_return !error;
 }
 

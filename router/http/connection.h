@@ -44,7 +44,7 @@ class Connection {
   boost::asio::awaitable<bool> ReadSome();
 
   boost::asio::awaitable<std::variant<HttpReply, CompletionReply>> Handle(HttpRequest request);
-  boost::asio::awaitable<bool> Write(HttpReply reply);
+  boost::asio::awaitable<bool> Write(HttpReply reply, bool head_only = false);
   // Refuses a request that was not read to its end: replies, then takes what still comes, so that
   // the client sees the reply and not a reset.
   boost::asio::awaitable<void> Refuse(ApiError error);

@@ -108,7 +108,8 @@ TEST(LocalClusterTest, WorkerThatDiesIsNamedHereAndInTheRowsItOwed) {
   EXPECT_EQ(*(*cluster)->Ended(), "worker 1: signal 9");
   const absl::Status status = StepOnce(**model);
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("expert_unavailable"));
+  EXPECT_THAT(std::string(status.message()),
+              testing::AllOf(HasSubstr("expert_unavailable"), HasSubstr("worker 1 (")));
 }
 
 TEST(LocalClusterTest, F01_AWorkerThatDiesIsStartedAgainAtItsAddress) {

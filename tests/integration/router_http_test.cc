@@ -210,6 +210,14 @@ TEST_F(RouterHttpTest, HealthAndReadiness) {
   EXPECT_THAT(Exchange("GET /health HTTP/1.1\r\n" + close), StartsWith("HTTP/1.1 200 "));
 }
 
+TEST_F(RouterHttpTest, HeadGetsNoBodyAndTheConnectionGoesOn) {
+  Start();
+  Client client(router_->port());
+  client.Send("HEAD /health HTTP/1.1\r\n\r\nGET /health HTTP/1.1\r\nConnection: close\r\n\r\n");
+  EXPECT_THAT(client.ReadUntil("\r\n\r\n"), HasSubstr("Content-Length: "));
+  EXPECT_THAT(client.ReadAll(), testing::AllOf(StartsWith("HTTP/1.1 200 "), HasSubstr("ok")));
+}
+
 TEST_F(RouterHttpTest, ChatWithoutATemplateSaysWhatToDo) {
   Start();
   EXPECT_THAT(Exchange(Post("/v1/chat/completions",

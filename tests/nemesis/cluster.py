@@ -173,7 +173,3 @@ def start_in_background(stream):
     thread.start()
     return thread
 
-
-def percentile(values, p):
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(p / 100 * len(ordered)))]

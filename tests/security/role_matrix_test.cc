@@ -268,7 +268,7 @@ TEST_F(RoleMatrixTest, S05_AnotherCaNeverGetsTheSecret) {
       [](std::shared_ptr<CredentialSource> credentials) {
         return NewGrpcDialer({.credentials = std::move(credentials)});
       },
-      SystemRandom(), MonotonicNow() + absl::Seconds(20));
+      Ed25519Key::Generate(SystemRandom()), MonotonicNow() + absl::Seconds(20));
   EXPECT_EQ(joined.status().code(), absl::StatusCode::kPermissionDenied) << joined.status();
   EXPECT_EQ(impostor.n_frames(), 0);
 }

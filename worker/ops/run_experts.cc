@@ -94,7 +94,8 @@ std::optional<RunExpertsOp::Refusal> RunExpertsOp::CheckFit(
   return std::nullopt;
 }
 
-// Experts ascending and resident, each with at least one row; rows in range and ascending.
+// Experts ascending, each with at least one row; whether they are resident Compute finds; rows in
+// range and ascending.
 std::optional<RunExpertsOp::Refusal> RunExpertsOp::CheckAssignment(
     const wire::RunExpertsRequest& request) const {
   const auto bad_shape = [](auto... parts) {
@@ -131,11 +132,6 @@ std::optional<RunExpertsOp::Refusal> RunExpertsOp::CheckAssignment(
       }
     }
     first += n_rows;
-    if (!experts_->Resident(static_cast<int>(request.id().layer()), static_cast<int>(id))) {
-      return Refusal{
-          wire::REPLY_CODE_NOT_RESIDENT,
-          absl::StrCat("expert ", id, " of layer ", request.id().layer(), " is not resident here")};
-    }
   }
   if (first != n_results) {
     return bad_shape("row counts add up to ", first, ", ", n_results, " rows are listed");
