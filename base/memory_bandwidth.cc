@@ -4,8 +4,12 @@
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <fstream>
+#include <map>
+#include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/aligned_buffer.h"
 #include "base/check.h"
@@ -17,7 +21,8 @@ namespace shoal {
 namespace {
 
 constexpr size_t kBlockBytes = size_t{1} << 20;
-constexpr size_t kBufferBytes = size_t{256} << 20;
+constexpr size_t kMinBufferBytes = size_t{32} << 20;
+constexpr size_t kMaxBufferBytes = size_t{256} << 20;
 constexpr int kMaxPasses = 7;
 constexpr absl::Duration kTimeForPasses = absl::Milliseconds(400);
 
@@ -34,11 +39,37 @@ uint64_t SumWords(const std::byte* bytes, size_t n_bytes) {
   return sum;
 }
 
+// Of all cores' last caches together, as the kernel lists them; 0 where it does not.
+size_t LastLevelCacheBytes() {
+  std::map<std::string, size_t> caches;  // By the cores that share one.
+  for (int cpu = 0;; ++cpu) {
+    const std::string core = absl::StrCat("/sys/devices/system/cpu/cpu", cpu, "/cache/index");
+    std::string sharers;
+    size_t kilobytes = 0;
+    for (const int level : {3, 2}) {
+      if (std::ifstream(absl::StrCat(core, level, "/size")) >> kilobytes &&
+          std::ifstream(absl::StrCat(core, level, "/shared_cpu_list")) >> sharers) {
+        break;
+      }
+    }
+    if (sharers.empty()) break;
+    caches[sharers] = kilobytes << 10;
+  }
+  size_t n_bytes = 0;
+  for (const auto& [sharers, bytes] : caches) n_bytes += bytes;
+  return n_bytes;
+}
+
 }  // namespace
 
 size_t BandwidthBufferBytes() {
+  // Twice what the caches hold: by the time a pass begins again, its first bytes are gone from
+  // them.
+  const size_t cache = LastLevelCacheBytes();
+  const size_t wanted =
+      cache == 0 ? kMaxBufferBytes : std::clamp(2 * cache, kMinBufferBytes, kMaxBufferBytes);
   const auto quarter = static_cast<size_t>(std::max<int64_t>(AvailableMemoryBytes(), 0)) / 4;
-  const size_t bytes = std::min(kBufferBytes, quarter) / kBlockBytes * kBlockBytes;
+  const size_t bytes = std::min(wanted, quarter) / kBlockBytes * kBlockBytes;
   return std::max(bytes, kBlockBytes);
 }
 

@@ -9,7 +9,7 @@ namespace shoal {
 // or more, and as many bytes as BandwidthBufferBytes() says while it lasts.
 double MeasureReadGbPerS(int n_threads);
 
-// 256 MiB, or a quarter of the available memory where that is less.
+// Twice the last caches, 32 to 256 MiB, or a quarter of the available memory where that is less.
 size_t BandwidthBufferBytes();
 
 }  // namespace shoal

@@ -13,7 +13,7 @@
 #include "base/memory.h"
 #include "base/status_macros.h"
 #include "cli/commands.h"
-#include "cli/local_cluster.h"
+#include "cli/local_workers.h"
 #include "cli/model_loader.h"
 #include "cli/worker_report.h"
 #include "engine/sampler.h"
@@ -101,9 +101,9 @@ nlohmann::ordered_json Spread(std::vector<double> values) {
 absl::Status RunBench(BenchOptions& options) {
   SHOAL_ASSIGN_OR_RETURN(options.model.kv_type, ParseKvType(options.kv_type));
   options.model.kv_tokens = std::max(options.prompt, options.gen) + kKeyTile;
-  std::unique_ptr<LocalCluster> cluster;
+  std::unique_ptr<LocalWorkers> cluster;
   if (options.workers > 0) {
-    SHOAL_ASSIGN_OR_RETURN(cluster, LocalCluster::StartFor(options.model, options.workers));
+    SHOAL_ASSIGN_OR_RETURN(cluster, LocalWorkers::StartFor(options.model, options.workers));
     options.model.workers = cluster->addresses();
   }
   SHOAL_ASSIGN_OR_RETURN(std::unique_ptr<LoadedModel> model, LoadedModel::Load(options.model));

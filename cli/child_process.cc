@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 #include <limits>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -40,8 +41,20 @@ bool WaitReadable(int fd, absl::Time deadline) {
   }
 }
 
+// This process's, but for options in SHOAL_* variables.
+std::vector<char*> Environment() {
+  std::vector<char*> kept;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    const std::string_view text(*variable);
+    if (!text.starts_with("SHOAL_") || text.starts_with("SHOAL_ISA=")) kept.push_back(*variable);
+  }
+  kept.push_back(nullptr);
+  return kept;
+}
+
 // The child's side of a fork: only calls that are safe there.
-[[noreturn]] void Exec(char* const* argv, int stdin_fd, int stdout_fd, pid_t parent) {
+[[noreturn]] void Exec(char* const* argv, char* const* environment, int stdin_fd, int stdout_fd,
+                       pid_t parent) {
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != parent) _exit(1);  // The parent had died before it could be watched.
@@ -50,7 +63,7 @@ bool WaitReadable(int fd, absl::Time deadline) {
   sigprocmask(SIG_SETMASK, &none, nullptr);
   dup2(stdin_fd, STDIN_FILENO);
   dup2(stdout_fd, STDOUT_FILENO);
-  execv("/proc/self/exe", argv);
+  execve("/proc/self/exe", argv, environment);
   _exit(127);
 }
 
@@ -64,6 +77,7 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(std::string na
   std::vector<char*> argv;
   for (std::string& arg : args) argv.push_back(arg.data());
   argv.push_back(nullptr);
+  std::vector<char*> environment = Environment();
   int ends[2];
   int lifeline[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return SystemError(absl::StrCat(name, ": pipe"));
@@ -80,7 +94,7 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(std::string na
   }
   const pid_t parent = getpid();
   const pid_t pid = fork();
-  if (pid == 0) Exec(argv.data(), lifeline[0], ends[1], parent);
+  if (pid == 0) Exec(argv.data(), environment.data(), lifeline[0], ends[1], parent);
   close(lifeline[0]);
   close(ends[1]);
   if (pid < 0) {

@@ -18,7 +18,8 @@ class ChildProcess {
  public:
   // Runs this very program with `args`. Its standard output is a pipe to here; its standard input
   // is one that stays silent and closes when this process goes, however that happens; standard
-  // error is shared. `name` is what messages call it; `input`, at most 4 KiB, is what standard
+  // error is shared, and so is the environment but for options in SHOAL_* variables, which were
+  // this process's. `name` is what messages call it; `input`, at most 4 KiB, is what standard
   // input holds at first: a secret that no other process sees.
   static absl::StatusOr<std::unique_ptr<ChildProcess>> Start(std::string name,
                                                              std::vector<std::string> args,
@@ -40,6 +41,7 @@ class ChildProcess {
 
   const std::string& name() const { return name_; }
   pid_t pid() const { return pid_; }
+  int pid_fd() const { return pid_fd_; }  // Becomes readable when it has ended.
 
  private:
   ChildProcess(std::string name, pid_t pid, int pid_fd, int stdin_fd, int stdout_fd)

@@ -1,18 +1,14 @@
 #include <algorithm>
-#include <cstdio>
 #include <memory>
 #include <string>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
-#include "base/random.h"
 #include "base/status_macros.h"
 #include "cli/commands.h"
 #include "cli/data_option.h"
-#include "cli/model_loader.h"
-#include "cli/progress.h"
+#include "cli/import_with_progress.h"
 #include "cli/text_io.h"
-#include "model/import/importer.h"
 
 namespace shoal {
 namespace {
@@ -23,33 +19,13 @@ struct ImportCommand {
   std::string model_name;
 };
 
-void Explain(const ImportResult& result, const std::string& data_dir) {
-  if (result.already_there) {
-    std::fprintf(stderr, "shoal import: %s has been imported before\n", result.model_name.c_str());
-    return;
-  }
-  std::fprintf(stderr, "shoal import: %s: %d shards, %s, %d of them new, in %s\n",
-               result.model_name.c_str(), result.n_shards, ReadableBytes(result.n_bytes).c_str(),
-               result.n_written, data_dir.c_str());
-}
-
 absl::Status RunImport(const ImportCommand& command) {
   SHOAL_ASSIGN_OR_RETURN(const auto data,
                          OpenDataDir(command.data_dir, DataDirectory::Access::kShared));
-  absl::StatusOr<ImportResult> result = absl::InternalError("not run");
-  {
-    ProgressLine progress("import");
-    result = ImportModel(
-        data.get(),
-        {.path = command.path,
-         .model_name = command.model_name,
-         .n_threads = std::max(DefaultThreads(), 2),  // One waits for the disk.
-         .random = SystemRandom(),
-         .on_progress = [&](uint64_t done, uint64_t all) { progress.Update(done, all); }});
-  }
-  if (!result.ok()) return result.status();
-  Explain(*result, command.data_dir);
-  return WriteStandardOutput(absl::StrCat(ToHex(result->model_id), "\n"));
+  SHOAL_ASSIGN_OR_RETURN(
+      const ImportResult result,
+      ImportWithProgress("import", data.get(), command.path, command.model_name));
+  return WriteStandardOutput(absl::StrCat(ToHex(result.model_id), "\n"));
 }
 
 std::string CheckModelName(const std::string& name) {

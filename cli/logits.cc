@@ -11,7 +11,7 @@
 #include "base/limits.h"
 #include "base/status_macros.h"
 #include "cli/commands.h"
-#include "cli/local_cluster.h"
+#include "cli/local_workers.h"
 #include "cli/model_loader.h"
 #include "cli/safetensors_writer.h"
 #include "cli/worker_report.h"
@@ -85,9 +85,9 @@ absl::Status PrintReport(LoadedModel& model) {
 absl::Status RunLogits(LogitsOptions& options) {
   SHOAL_ASSIGN_OR_RETURN(options.model.kv_type, ParseKvType(options.kv_type));
   options.model.activations_f32 = options.activations == "f32";
-  std::unique_ptr<LocalCluster> cluster;
+  std::unique_ptr<LocalWorkers> cluster;
   if (options.workers > 0) {
-    SHOAL_ASSIGN_OR_RETURN(cluster, LocalCluster::StartFor(options.model, options.workers));
+    SHOAL_ASSIGN_OR_RETURN(cluster, LocalWorkers::StartFor(options.model, options.workers));
     options.model.workers = cluster->addresses();
   }
   SHOAL_ASSIGN_OR_RETURN(std::unique_ptr<LoadedModel> model, LoadedModel::Load(options.model));

@@ -10,7 +10,8 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/status_macros.h"
-#include "cli/local_cluster.h"
+#include "cli/local_workers.h"
+#include "cli/node.h"
 #include "proto/grpc_transport.h"
 
 namespace shoal {
@@ -34,17 +35,22 @@ absl::StatusOr<KvType> ParseKvType(const std::string& name) {
 
 LoadedModel::~LoadedModel() = default;
 
-absl::Status LoadedModel::Check(const ModelOptions& options) {
-  return LoadedModel(SelectedKernels()).Open(options);
+absl::StatusOr<LoadedModel::Room> LoadedModel::Check(const ModelOptions& options) {
+  LoadedModel model(SelectedKernels());
+  SHOAL_RETURN_IF_ERROR(model.Open(options));
+  SHOAL_ASSIGN_OR_RETURN(const int64_t free, model.FreeMemory(options));
+  const uint64_t expert_bytes = model.source_->expert_bytes();
+  return Room{static_cast<uint64_t>(free) + expert_bytes, expert_bytes};
 }
 
 absl::Status LoadedModel::OpenSource(const ModelOptions& options) {
-  if (options.data == nullptr) {
+  if (options.node == nullptr) {
     SHOAL_ASSIGN_OR_RETURN(source_, OpenGgufModel(options.model_path));
     return absl::OkStatus();
   }
   const int n_threads = options.threads > 0 ? options.threads : DefaultThreads();
-  SHOAL_ASSIGN_OR_RETURN(source_, OpenStoredModel(options.data, options.model_id, n_threads));
+  SHOAL_ASSIGN_OR_RETURN(source_,
+                         OpenStoredModel(&options.node->data(), options.model_id, n_threads));
   return absl::OkStatus();
 }
 
@@ -61,9 +67,9 @@ absl::Status LoadedModel::Open(const ModelOptions& options) {
   kv_tokens_ = options.kv_tokens > 0 ? options.kv_tokens : kDefaultSequences * ctx_size_;
   slice_ = {.layers = {0, config.n_layers},
             .kv_heads = {0, config.n_kv_heads},
-            .experts = {.part = 0, .n_parts = options.workers.empty() ? 1 : 0},
+            .experts = {.part = 0, .n_parts = options.has_remote_experts() ? 0 : 1},
             .vocab = {0, config.vocab_size}};
-  return CheckMemory(options);
+  return FreeMemory(options).status();
 }
 
 absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOptions& options) {
@@ -88,12 +94,12 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelOption
 }
 
 // The cache is taken page by page as it fills, so a cache that can never fill is refused here.
-absl::Status LoadedModel::CheckMemory(const ModelOptions& options) const {
+absl::StatusOr<int64_t> LoadedModel::FreeMemory(const ModelOptions& options) const {
   const int64_t kv_bytes = KvCache::BytesFor(config(), slice_, options.kv_type, kv_tokens_);
   int64_t weight_bytes = static_cast<int64_t>(source_->n_bytes());
-  if (!options.workers.empty()) weight_bytes -= static_cast<int64_t>(source_->expert_bytes());
+  if (options.has_remote_experts()) weight_bytes -= static_cast<int64_t>(source_->expert_bytes());
   const int64_t available = AvailableMemoryBytes();
-  if (kv_bytes <= available - weight_bytes) return absl::OkStatus();
+  if (kv_bytes <= available - weight_bytes) return available - weight_bytes - kv_bytes;
   return absl::ResourceExhaustedError(
       absl::StrCat("not enough memory: a KV cache of ", kv_tokens_, " positions takes ",
                    kv_bytes >> 20, " MiB and the weights ", weight_bytes >> 20, " MiB, but ",
@@ -105,7 +111,7 @@ absl::Status LoadedModel::LoadExperts(const ModelOptions& options) {
   if (!options.activations_f32) {
     SHOAL_ASSIGN_OR_RETURN(format, RowFormatOf(config(), source_->weights()));
   }
-  if (options.workers.empty()) {
+  if (!options.has_remote_experts()) {
     SHOAL_ASSIGN_OR_RETURN(
         local_experts_,
         LocalExperts::Load(config(), source_->weights(), slice_.experts, kernels_, pool_.get(),
@@ -119,11 +125,15 @@ absl::Status LoadedModel::ConnectExperts(const ModelOptions& options, RowFormat 
   RemoteExperts::Options remote = RemoteExperts::OptionsFor(config(), format, kernels_);
   remote.model_id = source_->model_id();
   remote.activations_f32 = options.activations_f32;
-  const absl::Duration spin = LocalCluster::SpinFor(static_cast<int>(options.workers.size()));
+  const auto credentials = options.node != nullptr ? options.node->credentials() : nullptr;
+  const absl::Duration spin =
+      options.node != nullptr ? options.spin : SpinFor(static_cast<int>(options.workers.size()));
   SHOAL_ASSIGN_OR_RETURN(
-      remote_experts_, RemoteExperts::Create(std::move(remote),
-                                             NewGrpcDialer({.credentials = nullptr, .spin = spin}),
-                                             NewGrpcDialer({})));
+      remote_experts_,
+      RemoteExperts::Create(std::move(remote),
+                            NewGrpcDialer({.credentials = credentials, .spin = spin}),
+                            NewGrpcDialer({.credentials = credentials})));
+  if (options.node != nullptr) return absl::OkStatus();
   remote_experts_->SetMembers(StaticMembers(options.workers));
   return remote_experts_->WaitUntilServable(MonotonicNow() + kServableTime);
 }

@@ -15,17 +15,24 @@
 
 namespace shoal {
 
+class Node;
+
 struct ModelOptions {
-  std::string model_path;         // GGUF file; not used if `data` is set.
-  DataDirectory* data = nullptr;  // Where model_id lies in shards; outlives the load.
+  std::string model_path;  // GGUF file; not used if `node` is set.
+  // A router of a cluster, whose data directory has the shards of model_id but for the experts,
+  // which are on the cluster's workers. Outlives the load.
+  Node* node = nullptr;
   Sha256Digest model_id = {};
+  absl::Duration spin;    // How long to poll for the workers' answers before sleeping.
   int threads = 0;        // 0: one per core.
   int64_t ctx_size = 0;   // Longest sequence; 0: the model's, at most kDefaultContext.
   int64_t kv_tokens = 0;  // Positions of all sequences together; 0: kDefaultSequences * ctx_size.
   KvType kv_type = KvType::kF16;
   bool activations_f32 = false;
   int max_step_tokens = 512;
-  std::vector<std::string> workers;  // Their addresses; none: the experts are in this process.
+  std::vector<std::string> workers;  // Addresses of LocalWorkers that hold the experts.
+
+  bool has_remote_experts() const { return node != nullptr || !workers.empty(); }
 };
 
 inline constexpr int64_t kDefaultContext = 4096;
@@ -38,9 +45,14 @@ int DefaultThreads();
 // (here or on workers), a KV cache and the engine over them.
 class LoadedModel {
  public:
+  struct Room {
+    uint64_t left_to_experts = 0;  // Bytes of memory beside the KV cache and the other weights.
+    uint64_t expert_bytes = 0;     // That the model has.
+  };
   // What Load would refuse without reading any weight: a bad file, or what does not fit.
-  static absl::Status Check(const ModelOptions& options);
-  // Refuses what does not fit before it reads any weight.
+  static absl::StatusOr<Room> Check(const ModelOptions& options);
+  // Refuses what does not fit before it reads any weight. Experts of a cluster's workers have no
+  // members at first.
   static absl::StatusOr<std::unique_ptr<LoadedModel>> Load(const ModelOptions& options);
   ~LoadedModel();
 
@@ -62,7 +74,8 @@ class LoadedModel {
   explicit LoadedModel(const KernelTable& kernels) : kernels_(kernels) {}
   absl::Status OpenSource(const ModelOptions& options);
   absl::Status Open(const ModelOptions& options);
-  absl::Status CheckMemory(const ModelOptions& options) const;
+  // Bytes beyond the KV cache and the weights that this process holds.
+  absl::StatusOr<int64_t> FreeMemory(const ModelOptions& options) const;
   absl::Status LoadExperts(const ModelOptions& options);
   absl::Status ConnectExperts(const ModelOptions& options, RowFormat format);
 

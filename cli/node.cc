@@ -325,4 +325,17 @@ absl::Status Node::EnsureShards(std::span<const ShardInfo* const> shards, const 
   return first_error;
 }
 
+void Node::KeepOnly(const Sha256Digest& model_id) {
+  absl::Status tidied;
+  const auto models = data_->ListModels();
+  tidied.Update(models.status());
+  for (size_t i = 0; models.ok() && i < models->size(); ++i) {
+    const Sha256Digest& id = (*models)[i].id;
+    if (id != model_id && !data_->IsImported(id)) tidied.Update(data_->RemoveModel(id));
+  }
+  tidied.Update(data_->SweepShards().status());
+  if (tidied.ok()) return;
+  Log(LogLevel::kWarning, "old files not removed", {{"why", std::string(tidied.message())}});
+}
+
 }  // namespace shoal

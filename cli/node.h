@@ -80,6 +80,9 @@ class Node {
   // Where this node listened at last, so that it comes back where snapshots say; empty if never.
   std::string LastAddress() const { return store_.ReadAddress(); }
   absl::Status KeepAddress(std::string_view address) { return store_.WriteAddress(address); }
+  // How fast this node was measured to be, and under which limits; empty if never.
+  std::string LastMeasure() const { return store_.ReadMeasure(); }
+  absl::Status KeepMeasure(std::string_view line) { return store_.WriteMeasure(line); }
 
   // Begins to follow the coordinator; once. `on_snapshot` (may be empty) gets each newer snapshot,
   // the one on disk first, on a thread of the client's.
@@ -106,6 +109,9 @@ class Node {
   using Progress = std::function<void(uint64_t bytes_done, uint64_t bytes_all)>;
   absl::Status EnsureShards(std::span<const ShardInfo* const> shards, const Progress& progress,
                             const std::atomic<bool>* cancelled);
+  // Lets go of the files of other models, but for what somebody has imported here. A failure is
+  // logged.
+  void KeepOnly(const Sha256Digest& model_id);
   // What came over the network so far. Any thread.
   ShardFetcher::Counters fetched() const { return fetcher_->counters(); }
 

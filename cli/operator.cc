@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/data_option.h"
 #include "cli/text_io.h"
+#include "nlohmann/json.hpp"
 
 namespace shoal {
 namespace {
@@ -26,6 +27,7 @@ struct OperatorOptions {
   bool force = false;
   std::string model;
   int replicas = 0;
+  bool json = false;
 };
 using Shared = std::shared_ptr<OperatorOptions>;
 
@@ -62,11 +64,40 @@ void PrintNode(const wire::NodeInfo& node) {
               static_cast<double>(node.certificate_left_s()) / 86400);
 }
 
+nlohmann::ordered_json ToJson(const wire::ListNodesReply& list, const std::string& placement) {
+  nlohmann::ordered_json nodes = nlohmann::ordered_json::array();
+  for (const wire::NodeInfo& node : list.nodes()) {
+    nodes.push_back({{"node_id", node.node_id()},
+                     {"role", node.role() == wire::ROLE_WORKER ? "worker" : "router"},
+                     {"state", node.state()},
+                     {"peer_address", node.peer_address()},
+                     {"last_seen_ms", node.last_seen_ms()},
+                     {"memory_bytes", node.memory_bytes()},
+                     {"read_gb_per_s", node.read_gb_per_s()},
+                     {"assigned", node.n_assigned()},
+                     {"resident", node.n_resident()},
+                     {"round_trip_us", node.round_trip_us()},
+                     {"certificate_left_s", node.certificate_left_s()}});
+  }
+  return {{"cluster_id", list.cluster_id()},
+          {"epoch", list.epoch()},
+          {"model_id", absl::BytesToHexString(list.model_id())},
+          {"model_name", list.model_name()},
+          {"replicas", list.replicas()},
+          {"placement", placement},
+          {"settled", list.settled()},
+          {"nodes", std::move(nodes)}};
+}
+
 absl::Status ListNodes(const OperatorOptions& options) {
   wire::ControlRequest request;
   request.mutable_list_nodes();
   SHOAL_ASSIGN_OR_RETURN(const wire::ControlReply reply, Ask(options, std::move(request)));
   const wire::ListNodesReply& list = reply.list_nodes();
+  if (options.json) {
+    std::printf("%s\n", ToJson(list, reply.message()).dump().c_str());
+    return absl::OkStatus();
+  }
   std::printf("cluster %s  epoch %llu  model %s  replicas %u\n%s\n\n", list.cluster_id().c_str(),
               static_cast<unsigned long long>(list.epoch()),
               list.model_id().empty()
@@ -136,8 +167,9 @@ void AddNodeCommand(CLI::App& app, int* exit_code) {
   CLI::App* group =
       app.add_subcommand("node", "Nodes of the cluster, on the coordinator's machine");
   group->require_subcommand(1);
-  AddAction(group, options, exit_code, "list", "node list",
-            "Print the nodes and how experts are placed", ListNodes);
+  CLI::App* list = AddAction(group, options, exit_code, "list", "node list",
+                             "Print the nodes and how experts are placed", ListNodes);
+  list->add_flag("--json", options->json, "As one line of JSON");
   CLI::App* drain = AddAction(group, options, exit_code, "drain", "node drain",
                               "Move a worker's experts elsewhere",
                               [](const OperatorOptions& o) { return DrainNode(o, false); });

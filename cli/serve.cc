@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <utility>
 #include <vector>
@@ -13,9 +14,8 @@
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mutex.h"
 #include "base/status_macros.h"
-#include "cli/ops_server.h"
-#include "cli/signals.h"
 #include "model/chat_template.h"
 #include "model/tokenizer.h"
 #include "router/router.h"
@@ -25,6 +25,7 @@ namespace {
 
 constexpr int64_t kMaxTemplateBytes = 64 << 10;
 constexpr absl::Duration kDrainLimit = absl::Seconds(300);
+constexpr absl::Duration kBeatPeriod = absl::Seconds(1);
 constexpr absl::Duration kDrainPeriod = absl::Milliseconds(100);
 
 absl::StatusOr<std::string> ReadTemplateFile(const std::string& path) {
@@ -66,22 +67,27 @@ std::string Fingerprint(const LoadedModel& model, const std::string& kv_type) {
   return absl::StrCat("fp_", model.model_id().substr(0, 12), "_", kv_type);
 }
 
-// Waits for the signal to stop, and after SIGTERM for the answers that still run.
-void RunUntilSignal(Signals* signals, Router* router) {
-  int signal = SIGCHLD;
-  while (signal == SIGCHLD) signal = signals->Wait();
-  if (signal == SIGINT) return;
+// Lets the answers that run end. True: another signal came meanwhile.
+bool Drain(Signals& signals, Router* router) {
   router->Drain();
   const absl::Time limit = MonotonicNow() + kDrainLimit;
   if (router->n_answers() > 0) Log(LogLevel::kInfo, "drain", {{"answers", router->n_answers()}});
   while (router->n_answers() > 0 && MonotonicNow() < limit) {
-    const auto again = signals->WaitUntil(MonotonicNow() + kDrainPeriod);
-    if (again.has_value() && *again != SIGCHLD) return;
+    const auto again = signals.WaitUntil(MonotonicNow() + kDrainPeriod);
+    if (again.has_value() && *again != SIGCHLD) return true;
   }
+  return false;
 }
 
-bool IsServable(LoadedModel& model) {
-  return model.remote_experts() == nullptr || model.remote_experts()->CheckServable().ok();
+// True: by a signal.
+bool RunUntilEnd(Signals& signals, Router* router, const std::function<bool()>& beat) {
+  while (true) {
+    const std::optional<int> signal = signals.WaitUntil(MonotonicNow() + kBeatPeriod);
+    if (signal == SIGINT) return true;
+    const bool ended = signal == SIGTERM;
+    if (!ended && (signal.has_value() || beat())) continue;
+    return Drain(signals, router) || ended;
+  }
 }
 
 std::vector<Metric> MetricsOf(LoadedModel& model, const Router& router) {
@@ -119,8 +125,43 @@ std::string CheckListen(const std::string& text) {
 
 }  // namespace
 
+// What probes ask, whatever is being loaded. Thread-safe.
+class RouterProbes::State {
+ public:
+  void Set(LoadedModel* model, Router* router) SHOAL_EXCLUDES(mu_) {
+    MutexLock lock(&mu_);
+    model_ = model;
+    router_ = router;
+  }
+  bool IsReady() SHOAL_EXCLUDES(mu_) {
+    MutexLock lock(&mu_);
+    if (model_ == nullptr) return false;
+    return model_->remote_experts() == nullptr || model_->remote_experts()->CheckServable().ok();
+  }
+  std::vector<Metric> Metrics() SHOAL_EXCLUDES(mu_) {
+    MutexLock lock(&mu_);
+    return model_ == nullptr ? std::vector<Metric>() : MetricsOf(*model_, *router_);
+  }
+
+ private:
+  Mutex mu_;
+  LoadedModel* model_ SHOAL_GUARDED_BY(mu_) = nullptr;
+  Router* router_ SHOAL_GUARDED_BY(mu_) = nullptr;
+};
+
+RouterProbes::RouterProbes() : state_(std::make_unique<State>()) {}
+RouterProbes::~RouterProbes() = default;
+
+absl::StatusOr<std::unique_ptr<RouterProbes>> RouterProbes::Start(const std::string& listen) {
+  std::unique_ptr<RouterProbes> probes(new RouterProbes);
+  State* const state = probes->state_.get();
+  SHOAL_ASSIGN_OR_RETURN(
+      probes->server_, OpsServer::Start(listen, {.is_ready = [state] { return state->IsReady(); },
+                                                 .metrics = [state] { return state->Metrics(); }}));
+  return probes;
+}
+
 void AddServeOptions(CLI::App* command, ServeOptions* options) {
-  command->add_option("MODEL", options->model.model_path, "GGUF file")->required();
   command->add_option("--listen", options->listen, "Where the API listens; port 0: any free one")
       ->check(CLI::Validator(CheckListen, "ADDRESS:PORT"));
   command
@@ -139,14 +180,29 @@ void AddServeOptions(CLI::App* command, ServeOptions* options) {
                       "File with a chat template to use instead of the model's");
 }
 
-absl::Status Serve(const ServeOptions& options,
-                   absl::FunctionRef<void(const std::string&, const std::string&)> on_ready) {
-  Signals signals;
+absl::StatusOr<std::unique_ptr<HttpServer>> ListenForRequests(const ServeOptions& options) {
   SHOAL_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(options.listen));
-  SHOAL_ASSIGN_OR_RETURN(auto server, HttpServer::Listen(address));
+  return HttpServer::Listen(address);
+}
+
+absl::Status Serve(const ServeOptions& options, OnReady on_ready) {
+  Signals signals;
+  SHOAL_RETURN_IF_ERROR(ListenForRequests(options).status());  // Before a long load.
+  SHOAL_ASSIGN_OR_RETURN(const auto probes, RouterProbes::Start(options.ops_listen));
   ModelOptions model_options = options.model;
   SHOAL_ASSIGN_OR_RETURN(model_options.kv_type, ParseKvType(options.kv_type));
   SHOAL_ASSIGN_OR_RETURN(const auto model, LoadedModel::Load(model_options));
+  return ServeLoaded(
+             options, *model, *probes, signals, [] { return true; }, on_ready)
+      .status();
+}
+
+absl::StatusOr<bool> ServeLoaded(const ServeOptions& options, LoadedModel& loaded,
+                                 RouterProbes& probes, Signals& signals,
+                                 const std::function<bool()>& beat, OnReady on_ready) {
+  LoadedModel* const model = &loaded;
+  SHOAL_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(options.listen));
+  SHOAL_ASSIGN_OR_RETURN(auto server, HttpServer::Listen(address));
   SHOAL_ASSIGN_OR_RETURN(Vocabulary vocabulary, model->vocabulary());
   SHOAL_ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::Create(std::move(vocabulary)));
   SHOAL_ASSIGN_OR_RETURN(const auto chat_template, LoadTemplate(options, *model));
@@ -160,22 +216,20 @@ absl::Status Serve(const ServeOptions& options,
                       .model_name = name,
                       .fingerprint = Fingerprint(*model, options.kv_type),
                       .context_length = model->ctx_size(),
-                      .batch = {.max_step_tokens = model_options.max_step_tokens}},
+                      .batch = {.max_step_tokens = options.model.max_step_tokens}},
                      std::move(server)));
   router->Start();
-  SHOAL_ASSIGN_OR_RETURN(const auto ops,
-                         OpsServer::Start(options.ops_listen,
-                                          {.is_ready = [&] { return IsServable(*model); },
-                                           .metrics = [&] { return MetricsOf(*model, *router); }}));
+  probes.state_->Set(model, router.get());
   on_ready(absl::StrCat("http://",
                         address.host.find(':') == std::string::npos
                             ? address.host
                             : absl::StrCat("[", address.host, "]"),
                         ":", router->port()),
            name);
-  RunUntilSignal(&signals, router.get());
+  const bool by_signal = RunUntilEnd(signals, router.get(), beat);
+  probes.state_->Set(nullptr, nullptr);
   router->Stop();
-  return absl::OkStatus();
+  return by_signal;
 }
 
 void PrintListening(const std::string& url, const std::string& model) {

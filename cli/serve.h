@@ -1,11 +1,15 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "absl/functional/function_ref.h"
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "cli/model_loader.h"
+#include "cli/ops_server.h"
+#include "cli/signals.h"
+#include "router/http/server.h"
 
 namespace CLI {
 class App;
@@ -13,26 +17,52 @@ class App;
 
 namespace shoal {
 
-// What a router needs to know; the options of `shoal router`, and of `shoal up`, which hands them
-// on.
+// How a router answers; the options of `shoal router`, and of `shoal up`, which hands them on.
 struct ServeOptions {
   ModelOptions model;
   std::string listen = "127.0.0.1:8080";
   std::string kv_type = "f16";
-  std::string model_name;          // Empty: as the file says.
-  std::string chat_template_path;  // Empty: the file's own template.
+  std::string model_name;          // Empty: as the model says.
+  std::string chat_template_path;  // Empty: the model's own template.
   std::string ops_listen;          // Empty: no port for probes.
 };
 
 // Adds them to `command`; `options` outlives the parse. A bad value is bad usage.
 void AddServeOptions(CLI::App* command, ServeOptions* options);
 
-// Takes the port, loads the model, and answers requests until SIGINT, which stops at once, or
-// SIGTERM, which lets running answers end first. `on_ready` gets the URL and the model's name once
-// requests are answered.
-absl::Status Serve(
-    const ServeOptions& options,
-    absl::FunctionRef<void(const std::string& url, const std::string& model)> on_ready);
+// Gets the URL and the model's name once requests are answered.
+using OnReady = absl::FunctionRef<void(const std::string& url, const std::string& model)>;
+
+// Takes the port, loads the GGUF file, and answers requests until SIGINT, which stops at once, or
+// SIGTERM, which lets running answers end first.
+absl::Status Serve(const ServeOptions& options, OnReady on_ready);
+
+// Takes the port that options.listen says.
+absl::StatusOr<std::unique_ptr<HttpServer>> ListenForRequests(const ServeOptions& options);
+
+// A router's --ops-listen, which answers also while nothing is served yet.
+class RouterProbes {
+ public:
+  // As OpsServer::Start; with an empty `listen` it answers nowhere.
+  static absl::StatusOr<std::unique_ptr<RouterProbes>> Start(const std::string& listen);
+  ~RouterProbes();
+
+ private:
+  friend absl::StatusOr<bool> ServeLoaded(const ServeOptions& options, LoadedModel& model,
+                                          RouterProbes& probes, Signals& signals,
+                                          const std::function<bool()>& beat, OnReady on_ready);
+  class State;
+  RouterProbes();
+
+  std::unique_ptr<State> state_;
+  std::unique_ptr<OpsServer> server_;  // Asks state_.
+};
+
+// Takes the port and answers requests by `model` until a signal as of Serve comes: true. `beat` is
+// called every second; when it says false, running answers end and so does this: false.
+absl::StatusOr<bool> ServeLoaded(const ServeOptions& options, LoadedModel& model,
+                                 RouterProbes& probes, Signals& signals,
+                                 const std::function<bool()>& beat, OnReady on_ready);
 
 // Says on standard output where the API is and which model it serves, one line each. `shoal up`
 // reads both from its router.

@@ -25,7 +25,8 @@ struct VerifyOptions {
 
 struct Counts {
   int n_good = 0;
-  int n_missing = 0;
+  int n_missing = 0;    // Of models imported here, which have all.
+  int n_elsewhere = 0;  // Of models of which this node holds a part.
   int n_bad = 0;
 };
 
@@ -38,18 +39,21 @@ std::string Describe(const Manifest& manifest, const ShardInfo& shard) {
 }
 
 void Count(const Manifest& manifest, const ShardInfo& shard, const absl::Status& status,
-           Counts* counts) {
-  if (status.ok()) {
-    ++counts->n_good;
+           bool imported, Counts* counts) {
+  const bool missing = absl::IsNotFound(status);
+  if (status.ok() || (missing && !imported)) {
+    ++(status.ok() ? counts->n_good : counts->n_elsewhere);
     return;
   }
-  const bool missing = absl::IsNotFound(status);
   ++(missing ? counts->n_missing : counts->n_bad);
   std::printf("%s: %s\n", missing ? "missing" : "corrupt", Describe(manifest, shard).c_str());
   if (!missing) std::printf("  %s\n", std::string(status.message()).c_str());
 }
 
-void VerifyModel(DataDirectory* data, const Manifest& manifest, ThreadPool* pool, Counts* counts) {
+void VerifyModel(DataDirectory* data, const SignedManifest& model, ThreadPool* pool,
+                 Counts* counts) {
+  const Manifest& manifest = model.manifest;
+  const bool imported = data->IsImported(model.id);
   ProgressLine progress("shards verify");
   const int64_t stride = 4 * pool->n_threads();
   const auto n = static_cast<int64_t>(manifest.shards.size());
@@ -61,7 +65,7 @@ void VerifyModel(DataDirectory* data, const Manifest& manifest, ThreadPool* pool
     });
     for (size_t i = 0; i < status.size(); ++i) {
       const ShardInfo& shard = manifest.shards[begin + i];
-      Count(manifest, shard, status[i], counts);
+      Count(manifest, shard, status[i], imported, counts);
       bytes_done += shard.file_bytes;
     }
     progress.Update(bytes_done, manifest.n_bytes());
@@ -83,10 +87,10 @@ absl::Status RunVerify(const VerifyOptions& options) {
   Counts counts;
   for (const Sha256Digest& id : ids) {
     SHOAL_ASSIGN_OR_RETURN(const SignedManifest model, data->ReadModel(id));
-    VerifyModel(data.get(), model.manifest, &pool, &counts);
+    VerifyModel(data.get(), model, &pool, &counts);
   }
-  std::printf("%d shards good, %d corrupt, %d missing\n", counts.n_good, counts.n_bad,
-              counts.n_missing);
+  std::printf("%d shards good, %d corrupt, %d missing, %d held by others only\n", counts.n_good,
+              counts.n_bad, counts.n_missing, counts.n_elsewhere);
   if (counts.n_bad + counts.n_missing == 0) return absl::OkStatus();
   return absl::DataLossError(
       absl::StrCat(counts.n_bad, " corrupt (deleted) and ", counts.n_missing,
@@ -102,7 +106,8 @@ void AddShardsCommand(CLI::App& app, int* exit_code) {
   CLI::App* verify = shards->add_subcommand(
       "verify",
       "Read every shard and compare its hash with its name. Corrupt ones are named and deleted, "
-      "so that they can be fetched again; exit status 1 if any is corrupt or missing");
+      "so that they can be fetched again; exit status 1 if any is corrupt or, of a model imported "
+      "here, missing");
   AddDataDirOption(verify, &options->data_dir);
   verify->add_option("--model", options->model,
                      "Only this model's: its id, 8 or more digits of it, or its name; empty: all");

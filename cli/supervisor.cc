@@ -5,64 +5,54 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
-#include <vector>
+#include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "base/clock.h"
 #include "base/status_macros.h"
-#include "cli/child_process.h"
+#include "cli/data_option.h"
+#include "cli/import_with_progress.h"
 #include "cli/local_cluster.h"
 #include "cli/signals.h"
-#include "router/http/server.h"
 
 namespace shoal {
 namespace {
 
-constexpr absl::Duration kRouterReadyTime = absl::Minutes(10);  // Loading from a slow disk.
 constexpr absl::Duration kRouterStopTime = absl::Seconds(310);  // It drains for at most 300 s.
 
-// Finds before anything is loaded what would make the router fail afterwards.
-absl::Status CheckBeforeLoading(const ServeOptions& serve) {
-  SHOAL_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(serve.listen));
-  SHOAL_RETURN_IF_ERROR(HttpServer::Listen(address).status());
-  ModelOptions model = serve.model;
-  SHOAL_ASSIGN_OR_RETURN(model.kv_type, ParseKvType(serve.kv_type));
-  return LoadedModel::Check(model);
+constexpr uint64_t kProcessBytes = uint64_t{64} << 20;  // Code, buffers, one expert on its way.
+
+// Finds before anything is started what would make a process fail afterwards. The memory that is
+// left to experts.
+absl::StatusOr<uint64_t> CheckBeforeStarting(const SupervisorOptions& options) {
+  SHOAL_RETURN_IF_ERROR(ListenForRequests(options.serve).status());
+  ModelOptions model = options.serve.model;
+  SHOAL_ASSIGN_OR_RETURN(model.kv_type, ParseKvType(options.serve.kv_type));
+  SHOAL_ASSIGN_OR_RETURN(const LoadedModel::Room room, LoadedModel::Check(model));
+  const int n_processes = options.n_workers + 3;
+  const uint64_t taken = n_processes * kProcessBytes;
+  if (room.left_to_experts >= taken + room.expert_bytes) return room.left_to_experts - taken;
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "not enough memory: the experts take ", room.expert_bytes >> 20, " MiB and ", n_processes,
+      " processes ", taken >> 20, " MiB, but ", room.left_to_experts >> 20,
+      " MiB are left beside the other weights and the KV cache; lower --ctx-size or --workers"));
 }
 
-std::vector<std::string> RouterArgs(const ServeOptions& serve,
-                                    const std::vector<std::string>& workers) {
-  std::vector<std::string> args = {"router",       serve.model.model_path,
-                                   "--workers-at", absl::StrJoin(workers, ","),
-                                   "--listen",     serve.listen,
-                                   "--threads",    absl::StrCat(serve.model.threads),
-                                   "--ctx-size",   absl::StrCat(serve.model.ctx_size),
-                                   "--kv-type",    serve.kv_type,
-                                   "--ops-listen", serve.ops_listen};
-  if (!serve.model_name.empty()) args.insert(args.end(), {"--model-name", serve.model_name});
-  if (!serve.chat_template_path.empty()) {
-    args.insert(args.end(), {"--chat-template", serve.chat_template_path});
-  }
-  return args;
+absl::StatusOr<std::string> Import(const SupervisorOptions& options) {
+  SHOAL_ASSIGN_OR_RETURN(const auto data,
+                         OpenDataDir(options.data_dir, DataDirectory::Access::kShared));
+  SHOAL_ASSIGN_OR_RETURN(
+      const ImportResult result,
+      ImportWithProgress("up", data.get(), options.serve.model.model_path, /*model_name=*/""));
+  return ToHex(result.model_id);
 }
 
-// The rest of a line that begins with `prefix`.
-absl::StatusOr<std::string> ReadFact(ChildProcess* process, std::string_view prefix,
-                                     absl::Time deadline) {
-  SHOAL_ASSIGN_OR_RETURN(const std::string line, process->ReadLine(deadline));
-  if (line.compare(0, prefix.size(), prefix) == 0) return line.substr(prefix.size());
-  return absl::InternalError(
-      absl::StrCat(process->name(), " did not say \"", std::string(prefix), "\""));
-}
-
-// Until a signal that ends everything; Unavailable when the router has ended by itself.
-absl::StatusOr<int> Watch(Signals* signals, ChildProcess* router, LocalCluster* cluster) {
+// Keeps everybody running until a signal that ends everything.
+int Watch(Signals* signals, LocalCluster* cluster) {
   while (true) {
     cluster->Mend();
-    const std::optional<std::string> how = router->Ended();
-    if (how.has_value()) return absl::UnavailableError(absl::StrCat("router: ", *how));
     const std::optional<int> signal = signals->WaitUntil(cluster->next_restart());
     if (signal.has_value() && *signal != SIGCHLD) return *signal;
   }
@@ -81,31 +71,20 @@ void StopRouter(Signals* signals, ChildProcess* router, int signal) {
 
 }  // namespace
 
-absl::Status Supervise(const SupervisorOptions& options,
-                       absl::FunctionRef<void(const std::string&, const std::string&)> on_ready) {
-  SHOAL_RETURN_IF_ERROR(CheckBeforeLoading(options.serve));
-  LocalCluster::Options cluster_options =
-      LocalCluster::OptionsFor(options.serve.model, options.n_workers);
+absl::Status Supervise(const SupervisorOptions& options, OnReady on_ready) {
+  LocalCluster::Options cluster_options;
+  SHOAL_ASSIGN_OR_RETURN(cluster_options.memory_bytes, CheckBeforeStarting(options));
+  SHOAL_ASSIGN_OR_RETURN(cluster_options.model_id, Import(options));
+  cluster_options.serve = options.serve;
+  cluster_options.data_dir = options.data_dir;
+  cluster_options.n_workers = options.n_workers;
   cluster_options.replicas = std::min(options.replicas, options.n_workers);
-  if (!options.serve.ops_listen.empty()) {
-    SHOAL_ASSIGN_OR_RETURN(const ListenAddress ops, ParseAnyAddress(options.serve.ops_listen));
-    cluster_options.ops_host = ops.host;
-    cluster_options.ops_port = ops.port == 0 ? 0 : ops.port + 1;
-  }
-  SHOAL_ASSIGN_OR_RETURN(const auto cluster, LocalCluster::Start(cluster_options));
-  SHOAL_ASSIGN_OR_RETURN(
-      const auto router,
-      ChildProcess::Start("router", RouterArgs(options.serve, cluster->addresses())));
-  const absl::Time deadline = MonotonicNow() + kRouterReadyTime;
-  SHOAL_ASSIGN_OR_RETURN(const std::string url, ReadFact(router.get(), kListeningPrefix, deadline));
-  SHOAL_ASSIGN_OR_RETURN(const std::string model, ReadFact(router.get(), kServingPrefix, deadline));
+  SHOAL_ASSIGN_OR_RETURN(const auto cluster, LocalCluster::Start(std::move(cluster_options)));
   Signals signals;  // Until here a signal just ended this process, and its children with it.
-  on_ready(url, model);
-  const absl::StatusOr<int> signal = Watch(&signals, router.get(), cluster.get());
-  StopRouter(&signals, router.get(), signal.ok() ? *signal : SIGINT);
-  if (signal.ok()) return absl::OkStatus();
-  return absl::UnavailableError(
-      absl::StrCat(std::string(signal.status().message()), "; the others were stopped"));
+  on_ready(cluster->url(), cluster->model());
+  const int signal = Watch(&signals, cluster.get());
+  StopRouter(&signals, &cluster->router(), signal);
+  return absl::OkStatus();
 }
 
 }  // namespace shoal

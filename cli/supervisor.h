@@ -2,7 +2,6 @@
 
 #include <string>
 
-#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "cli/serve.h"
 
@@ -12,14 +11,12 @@ struct SupervisorOptions {
   ServeOptions serve;
   int n_workers = 3;
   int replicas = 1;      // Workers that hold each expert.
-  std::string data_dir;  // Nothing is kept there yet.
+  std::string data_dir;  // Of the coordinator; nodes have folders in it.
 };
 
-// Starts workers and a router as processes of their own and watches them until SIGINT or SIGTERM,
-// which reach the router first and then the workers. A worker that ends by itself is started again;
-// when the router does, the others are ended too: Unavailable. `on_ready` as of Serve.
-absl::Status Supervise(
-    const SupervisorOptions& options,
-    absl::FunctionRef<void(const std::string& url, const std::string& model)> on_ready);
+// Imports the model if that has not been done, starts a coordinator, workers and a router as
+// processes of their own, and keeps them running until SIGINT or SIGTERM, which reach the router
+// first and then the others. `on_ready` as of Serve.
+absl::Status Supervise(const SupervisorOptions& options, OnReady on_ready);
 
 }  // namespace shoal

@@ -5,6 +5,7 @@
 #include "CLI/CLI.hpp"
 #include "base/log.h"
 #include "cli/commands.h"
+#include "cli/data_option.h"
 #include "cli/serve.h"
 #include "cli/supervisor.h"
 
@@ -36,18 +37,19 @@ absl::Status RunUp(const SupervisorOptions& options) {
 void AddUpCommand(CLI::App& app, int* exit_code) {
   auto options = std::make_shared<SupervisorOptions>();
   CLI::App* command = app.add_subcommand(
-      "up", "Serve a model from this machine: a router and workers, until Ctrl-C");
+      "up", "Serve a model from this machine: a whole cluster of processes, until Ctrl-C");
+  command->add_option("MODEL", options->serve.model.model_path, "GGUF file")->required();
   AddServeOptions(command, &options->serve);
   command
-      ->add_option("--workers", options->n_workers,
-                   "Worker processes that hold the experts; 0: everything in one process")
+      ->add_option(
+          "--workers", options->n_workers,
+          "Worker processes that hold the experts; 0: everything in one process, nothing kept")
       ->check(CLI::Range(0, kMaxLocalWorkers));
   command
       ->add_option("--replicas", options->replicas,
                    "Workers that hold each expert; with 2 one may die and no answer notices")
       ->check(CLI::Range(1, kMaxLocalWorkers));
-  command->add_option("--data-dir", options->data_dir,
-                      "Folder for what outlives a run; nothing is kept there yet");
+  AddDataDirOption(command, &options->data_dir);
   command->callback([options, exit_code] {
     InitLog("up");
     const absl::Status status = RunUp(*options);

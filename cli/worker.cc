@@ -113,6 +113,10 @@ void AddWorkerCommand(CLI::App& app, int* exit_code) {
                    "Memory for experts; 0: what is free now, less a margin. Takes K, M, G")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false));
   command
+      ->add_option("--read-gb-per-s", process->read_gb_per_s,
+                   "How fast it reads memory, for the placement; 0: measured when it joins")
+      ->check(CLI::Range(0.0, 1e5));
+  command
       ->add_option("--spin-us", process->spin_us,
                    "Poll this long for the next call before sleeping")
       ->check(CLI::Range(0, 10000));

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "base/cpu_limits.h"
@@ -255,24 +256,25 @@ void WorkerProcess::OnComplete(const Sha256Digest& model_id) {
        {"fetched_bytes", fetched.bytes},
        {"bad_chunks", fetched.bad_chunks},
        {"corrupt_files", progress.n_corrupt}});
-  if (progress.n_assigned == 0) return;
-  absl::Status tidied;
-  const auto models = node_->data().ListModels();
-  tidied.Update(models.status());
-  for (size_t i = 0; models.ok() && i < models->size(); ++i) {
-    const Sha256Digest& id = (*models)[i].id;
-    // What somebody has imported here is his to remove.
-    if (id != model_id && !node_->data().IsImported(id))
-      tidied.Update(node_->data().RemoveModel(id));
-  }
-  tidied.Update(node_->data().SweepShards().status());
-  if (tidied.ok()) return;
-  Log(LogLevel::kWarning, "old files not removed", {{"why", std::string(tidied.message())}});
+  if (progress.n_assigned > 0) node_->KeepOnly(model_id);
 }
 
+// Once when it joins, and again when its limits change: what a busy machine reads just now is not
+// what it can.
 void WorkerProcess::Measure() {
   limits_ = CpuLimits();
-  const double read_gb_per_s = MeasureReadGbPerS(n_threads_);
+  const std::string basis = absl::StrCat(n_threads_, " threads, ", limits_, ": ");
+  const std::string last = node_->LastMeasure();
+  double read_gb_per_s = options_.read_gb_per_s;
+  const bool known =
+      read_gb_per_s > 0 ||
+      (last.starts_with(basis) && absl::SimpleAtod(last.substr(basis.size()), &read_gb_per_s) &&
+       read_gb_per_s > 0);
+  if (!known) {
+    read_gb_per_s = MeasureReadGbPerS(n_threads_);
+    // Unkept, it is measured again at the next start.
+    node_->KeepMeasure(absl::StrCat(basis, read_gb_per_s)).IgnoreError();
+  }
   Log(LogLevel::kInfo, "measured",
       {{"read_gb_per_s", read_gb_per_s},
        {"threads", n_threads_},

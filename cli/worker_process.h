@@ -16,6 +16,7 @@ struct WorkerProcessOptions {
   std::string peer_listen = "127.0.0.1:0";
   int threads = 0;            // 0: one per core.
   uint64_t memory_bytes = 0;  // For experts; 0: what is free, less a margin.
+  double read_gb_per_s = 0;   // How fast it reads memory; 0: it measures.
   int spin_us = 0;
   std::string ops_listen;  // Empty: no port for probes.
 };

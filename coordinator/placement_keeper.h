@@ -46,6 +46,10 @@ class PlacementKeeper {
 
   // One line for the operator: what the last plan promises, lacks, or why there is none.
   const std::string& text() const { return text_; }
+  // Whether the plan follows from what is known now, and none is about to be made.
+  bool settled() const {
+    return basis_.has_value() && !plan_wanted_since_.has_value() && !urgent_since_.has_value();
+  }
 
  private:
   struct Seat {  // One worker while Next runs.

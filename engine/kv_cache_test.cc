@@ -18,7 +18,7 @@ ModelConfig SmallConfig() {
 
 const ModelSlice kWhole = {.layers = {0, 2}, .kv_heads = {0, 2}};
 
-TEST(KvCacheTest, ReservesWholeBlocksAndGivesThemBack) {
+TEST(KvCacheTest, I8_ReservesWholeBlocksAndGivesThemBack) {
   auto cache = *KvCache::Create(SmallConfig(), kWhole, KvType::kF16, 3 * kKeyTile);
   EXPECT_EQ(cache->free_tokens(), 3 * kKeyTile);
   {
@@ -57,7 +57,7 @@ TEST(KvCacheTest, TilesOfOneBlockDoNotOverlap) {
 }
 
 // Goal: keys and values of one request are never found in memory handed to the next.
-TEST(KvCacheTest, WrittenBlocksAreWipedOnRelease) {
+TEST(KvCacheTest, I10_WrittenBlocksAreWipedOnRelease) {
   auto cache = *KvCache::Create(SmallConfig(), kWhole, KvType::kF32, kKeyTile);
   auto sequence = *cache->Reserve(kKeyTile);
   auto* tile = static_cast<float*>(cache->KeyTile(*sequence, 1, 1, 0));

@@ -18,6 +18,7 @@ constexpr std::string_view kSnapshot = "snapshot";
 constexpr std::string_view kPreviousSnapshot = "snapshot.previous";
 constexpr std::string_view kAddress = "address";
 constexpr std::string_view kCoordinator = "coordinator";
+constexpr std::string_view kMeasure = "measure";
 
 constexpr uint32_t kCredentialsFormat = 1;
 constexpr size_t kMaxPemBytes = size_t{64} << 10;
@@ -147,5 +148,7 @@ std::string NodeStore::ReadCoordinator() const { return ReadLine(kCoordinator); 
 absl::Status NodeStore::WriteCoordinator(std::string_view address) {
   return Write(kCoordinator, address);
 }
+std::string NodeStore::ReadMeasure() const { return ReadLine(kMeasure); }
+absl::Status NodeStore::WriteMeasure(std::string_view line) { return Write(kMeasure, line); }
 
 }  // namespace shoal

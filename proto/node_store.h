@@ -37,6 +37,9 @@ class NodeStore {
   // Where the coordinator was last; empty if never.
   std::string ReadCoordinator() const;
   absl::Status WriteCoordinator(std::string_view address);
+  // One line on how fast the node was measured to be; empty if never.
+  std::string ReadMeasure() const;
+  absl::Status WriteMeasure(std::string_view line);
 
  private:
   struct Stored {

@@ -113,7 +113,7 @@ TEST_F(GenerationTest, EndsBeforeAStopStringAcrossTokens) {
   EXPECT_EQ(progress.reason, FinishReason::kStop);
 }
 
-TEST_F(GenerationTest, AnErrorAfterTheEndChangesNothing) {
+TEST_F(GenerationTest, I2_AnErrorAfterTheEndChangesNothing) {
   const auto generation = Make(Params());
   generation->Accept(kEos);
   generation->Fail(absl::InternalError("late"));

@@ -94,7 +94,7 @@ class StepBatcherTest : public testing::Test {
 
 // Goal: an answer does not depend on who shares its steps or how its prompt was cut.
 // Method: eight prompts at once, small chunks and steps, against the engine's own greedy answers.
-TEST_F(StepBatcherTest, AnswersInABatchAreTheAnswersAlone) {
+TEST_F(StepBatcherTest, I10_AnswersInABatchAreTheAnswersAlone) {
   std::vector<std::vector<int32_t>> prompts;
   for (const char* animal : {"fox", "cat", "dog", "goose", "owl", "hen", "frog", "mole"}) {
     prompts.push_back(Ids(std::string("Once upon a time there was a very clever ") + animal));

@@ -51,6 +51,7 @@ absl::Status ListNodes(Cluster& cluster, wire::ListNodesReply* reply) {
   reply->set_cluster_id(cluster.authority().cluster_id());
   reply->set_epoch(state.epoch());
   reply->set_replicas(static_cast<uint32_t>(state.replicas()));
+  reply->set_settled(cluster.keeper().settled());
   if (state.model().has_value()) {
     reply->set_model_id(DigestBytes(state.model()->id));
     reply->set_model_name(state.model()->name);

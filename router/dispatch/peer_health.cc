@@ -15,6 +15,8 @@ namespace {
 // thread watch all of a process's sockets, and were that this thread, every answer to a call would
 // first wake it and then the engine's thread, 40 to 50 us more.
 constexpr absl::Duration kLook = absl::Milliseconds(20);
+// Only every so often is an answer waited for there, so that round trips are told truly.
+constexpr absl::Duration kTimingPeriod = absl::Seconds(5);
 constexpr absl::Duration kLeastBackoff = absl::Milliseconds(100);
 constexpr absl::Duration kMostBackoff = absl::Seconds(2);
 constexpr absl::Duration kMute = absl::Seconds(5);  // A link that says nothing for so long is dead.
@@ -119,11 +121,32 @@ void PeerHealth::ThreadMain() {
     }
     last_look_ = now_;
     for (Peer& peer : peers_) Tend(peer);
+    if (now_ >= timing_at_) TimeRoundTrips();
     if (seen_) Publish();
     SleepUntilNextLook();
     MutexLock lock(&mu_);
     if (stop_) return;
   }
+}
+
+// Asks everybody, and takes each answer as it comes, for one look at most.
+void PeerHealth::TimeRoundTrips() {
+  timing_at_ = now_ + kTimingPeriod;
+  int n_asked = 0;
+  for (Peer& peer : peers_) {
+    if (peer.state != LinkState::kOpen) continue;
+    peer.pulse.AskAtOnce();
+    Tend(peer);
+    ++n_asked;
+  }
+  const absl::Time until = now_ + kLook;
+  timing_ = true;
+  for (int n_events = 0; n_events < n_asked && now_ < until; ++n_events) {
+    const std::optional<LinkEvent> event = dialer_->Next(until);
+    now_ = options_.clock->Now();
+    if (event.has_value()) OnEvent(*event);
+  }
+  timing_ = false;
 }
 
 void PeerHealth::TakeInMembers() {
@@ -171,6 +194,7 @@ void PeerHealth::OnEvent(const LinkEvent& event) {
   if (event.opened) {
     peer->state = LinkState::kOpen;
     peer->pulse.Reset(now_);
+    timing_at_ = now_;
     return;
   }
   const absl::StatusOr<Frame> frame = DecodeFrame(event.frame);
@@ -187,7 +211,7 @@ void PeerHealth::OnAnswer(Peer& peer, const wire::StatusReply& reply) {
   PeerView& view = peer.view;
   view.status = FromWire(reply, view.member.address);
   view.asked = *asked;
-  view.round_trip = peer.pulse.RoundTrip();
+  if (timing_) view.round_trip = now_ - *asked;
   absl::Status fit = CheckFit(reply);
   absl::StatusOr<ExpertSet> resident =
       ExpertSet::FromBytes(reply.resident(), options_.n_layers, options_.n_experts);

@@ -48,7 +48,7 @@ struct PeerView {
   bool unfit = false;         // It answers, but serves another model or numerics class.
   bool draining = false;      // By its own word or the snapshot's.
   ExpertSet resident;         // As it last said; kept while it cannot be reached.
-  absl::Duration round_trip;  // Median; zero before the first answer.
+  absl::Duration round_trip;  // As last timed; zero before.
   WorkerStatus status;        // As it last said.
   absl::Time asked;           // When the question was put that `status` answers.
 };
@@ -99,6 +99,7 @@ class PeerHealth {
   };
 
   void ThreadMain();
+  void TimeRoundTrips();
   void TakeInMembers();
   void OnEvent(const LinkEvent& event);
   void OnAnswer(Peer& peer, const wire::StatusReply& reply);
@@ -116,6 +117,8 @@ class PeerHealth {
   std::vector<Peer> peers_;
   absl::Time now_;
   absl::Time last_look_ = absl::InfiniteFuture();
+  absl::Time timing_at_ = absl::InfiniteFuture();  // When round trips are timed next.
+  bool timing_ = false;
   bool seen_ = false;     // Any answer or change since the last Publish.
   bool matters_ = false;  // And one that dispatch must know of.
 

@@ -37,9 +37,6 @@ class PeerPulse {
   // This process itself stood still for `pause`: nobody's silence.
   void Excuse(absl::Duration pause) { heard_ += pause; }
 
-  // Median of the last answers; zero before the first.
-  absl::Duration RoundTrip() const { return Quantile(0.5); }
-
  private:
   struct Question {
     uint64_t id = 0;

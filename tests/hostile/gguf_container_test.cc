@@ -22,7 +22,7 @@ GgufKey Array(uint32_t element, uint64_t count, const std::string& bytes = "") {
 
 class GgufContainerTest : public ::testing::TestWithParam<GgufCase> {};
 
-TEST_P(GgufContainerTest, IsRefusedByItsRule) {
+TEST_P(GgufContainerTest, I11_IsRefusedByItsRule) {
   GgufBuilder file = TinyQwen3Moe();
   ASSERT_TRUE(ParseText(file.Build()).ok());
   GetParam().damage(file);
@@ -230,7 +230,7 @@ TEST(GgufTruncatedTest, AnEmptyFileSaysSo) {
 }
 
 // Goal: wherever a download stopped, the file is refused and the message says that it is short.
-TEST(GgufTruncatedTest, EveryPrefixIsRefusedAsCutShort) {
+TEST(GgufTruncatedTest, I11_EveryPrefixIsRefusedAsCutShort) {
   const std::string bytes = TinyQwen3Moe().Build();
   for (size_t n = 1; n < bytes.size(); ++n) {
     const auto reader = ParseText(bytes.substr(0, n));

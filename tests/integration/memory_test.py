@@ -11,6 +11,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.request
 
 MB = 1_000_000
@@ -31,8 +32,9 @@ def peak_bytes(pid):
 
 def main():
     shoal, model_file, n_workers = sys.argv[1:]
-    up = subprocess.Popen([shoal, "up", model_file, "--workers", n_workers, "--listen",
-                           "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
+    home = tempfile.TemporaryDirectory(prefix="shoal-memory-")
+    up = subprocess.Popen([shoal, "up", model_file, "--workers", n_workers, "--data-dir", home.name,
+                           "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
     try:
         line = up.stdout.readline()
         assert line.startswith("listening on http://"), line
@@ -59,9 +61,10 @@ def main():
         print(f"{name}: {peak / MB:.1f} MB")
     print(f"in all {sum(peaks.values()) / MB:.1f} MB, model {model_bytes / MB:.1f} MB, "
           f"bound {bound / MB:.1f} MB")
-    assert len(peaks) == 2 + int(n_workers), peaks
+    assert len(peaks) == 3 + int(n_workers), peaks  # And a coordinator, a router, `shoal up`.
     assert sum(peaks.values()) <= bound
     assert up.returncode == 0, up.returncode
+    home.cleanup()
 
 
 main()

@@ -8,6 +8,7 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import unittest
 
@@ -22,9 +23,10 @@ class Cluster:
     """A running `shoal up`; its first line says where it listens."""
 
     def __init__(self, *options):
+        self.home = tempfile.TemporaryDirectory(prefix="shoal-openai-")
         self.process = subprocess.Popen(
             [SHOAL, "up", MODEL_FILE, "--workers", N_WORKERS, "--listen", "127.0.0.1:0",
-             "--threads", "2", *options],
+             "--data-dir", self.home.name, "--threads", "2", *options],
             stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         assert line.startswith("listening on http://"), line
@@ -38,6 +40,7 @@ class Cluster:
         code = self.process.wait(timeout=60)
         self.reader.join()
         self.process.stdout.close()
+        self.home.cleanup()
         return code
 
 

@@ -281,7 +281,7 @@ TEST_F(RouterHttpTest, F28_AFullQueueAnswers503WithRetryAfter) {
   EXPECT_THAT(reply, HasSubstr("\r\nRetry-After: "));
 }
 
-TEST_F(RouterHttpTest, StopEndsARunningStreamWithAnErrorEvent) {
+TEST_F(RouterHttpTest, I7_StopEndsARunningStreamWithAnErrorEvent) {
   Start();
   Client client(router_->port());
   client.Send(Completion(1000, /*stream=*/true));

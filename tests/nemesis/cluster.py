@@ -1,13 +1,15 @@
-"""What tests that stop and kill processes need: `shoal up` on loopback, and clients that note when
-each piece of an answer came. Standard library only.
+"""What tests that stop, kill and starve processes need: clusters of real processes on loopback, and
+clients that note when each piece of an answer came. Standard library only.
 """
 import http.client
 import json
 import pathlib
+import random
 import re
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -34,65 +36,25 @@ def http_get(address, path, timeout=10):
         connection.close()
 
 
-class Up:
-    """A running `shoal up` with worker processes, and ports for probes."""
-
-    def __init__(self, shoal, model_file, n_workers, replicas, *options):
-        base = free_ports(n_workers + 1)
-        self.n_workers = n_workers
-        self.ops = {"router": f"127.0.0.1:{base}"}
-        for i in range(n_workers):
-            self.ops[i] = f"127.0.0.1:{base + 1 + i}"
-        self.process = subprocess.Popen(
-            [shoal, "up", model_file, "--workers", str(n_workers), "--replicas", str(replicas),
-             "--listen", "127.0.0.1:0", "--ops-listen", self.ops["router"], *options],
-            stdout=subprocess.PIPE, text=True)
-        line = self.process.stdout.readline()
-        assert line.startswith("listening on http://"), line
-        self.address = line.split()[-1].removeprefix("http://")
-        self.model = self.process.stdout.readline().removeprefix("serving ").strip()
-        threading.Thread(target=self.process.stdout.read, daemon=True).start()
-
-    def worker_pid(self, worker):
-        """The process that holds that part now."""
-        for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
-            for pid in (task / "children").read_text().split():
-                words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                if b"worker" in words and words[words.index(b"--part") + 1] == b"%d" % worker:
-                    return int(pid)
-        return None
-
-    def metrics(self, name):
-        """Every sample of a process by name with labels, and summed by name alone."""
-        _, text = http_get(self.ops[name], "/metrics")
-        samples = {}
-        for line in text.splitlines():
-            match = re.match(r"([a-z_]+)(\{.*\})? (\S+)$", line)
-            if match is None:
-                continue
-            family, labels, value = match[1], match[2] or "", float(match[3])
-            samples[family + labels] = value
-            if labels:
-                samples[family] = samples.get(family, 0) + value
-        return samples
-
-    def rows(self, worker):
-        try:
-            return self.metrics(worker)["shoal_worker_rows_total"]
-        except (OSError, http.client.HTTPException):
-            return 0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(timeout=60)
+def read_metrics(address):
+    """Every sample by name with labels, and summed by name alone."""
+    _, text = http_get(address, "/metrics")
+    samples = {}
+    for line in text.splitlines():
+        match = re.match(r"([a-z_]+)(\{.*\})? (\S+)$", line)
+        if match is None:
+            continue
+        family, labels, value = match[1], match[2] or "", float(match[3])
+        samples[family + labels] = value
+        if labels:
+            samples[family] = samples.get(family, 0) + value
+    return samples
 
 
 def free_ports(n):
     """The first of n ports in a row that nobody listens on."""
-    for base in range(21000, 31000, 16):
+    for _ in range(500):
+        base = random.randrange(21000, 31000)
         probes = [socket.socket() for _ in range(n)]
         try:
             for i, probe in enumerate(probes):
@@ -104,6 +66,236 @@ def free_ports(n):
             for probe in probes:
                 probe.close()
     raise RuntimeError("no free ports")
+
+
+class Up:
+    """A running `shoal up`: a coordinator, a router and workers, and ports for their probes."""
+
+    def __init__(self, shoal, model_file, n_workers, replicas, *options):
+        base = free_ports(n_workers + 2)
+        self.n_workers = n_workers
+        self.ops = {"coordinator": f"127.0.0.1:{base}", "router": f"127.0.0.1:{base + 1}"}
+        for i in range(n_workers):
+            self.ops[i] = f"127.0.0.1:{base + 2 + i}"
+        self.home = tempfile.TemporaryDirectory(prefix="shoal-up-")
+        self.process = subprocess.Popen(
+            [shoal, "up", model_file, "--workers", str(n_workers), "--replicas", str(replicas),
+             "--data-dir", self.home.name, "--listen", "127.0.0.1:0",
+             "--ops-listen", self.ops["coordinator"], *options],
+            stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        assert line.startswith("listening on http://"), line
+        self.address = line.split()[-1].removeprefix("http://")
+        self.model = self.process.stdout.readline().removeprefix("serving ").strip()
+        threading.Thread(target=self.process.stdout.read, daemon=True).start()
+
+    def pid(self, name):
+        """Of "coordinator", "router" or "worker-1", as it runs now."""
+        role = name.split("-")[0]
+        home = self.home.name if role == "coordinator" else f"{self.home.name}/nodes/{name}"
+        for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
+            for pid in (task / "children").read_text().split():
+                words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                if words[1:2] == [role.encode()] and home.encode() in words:
+                    return int(pid)
+        return None
+
+    def worker_pid(self, worker):
+        return self.pid(f"worker-{worker}")
+
+    def metrics(self, name):
+        return read_metrics(self.ops[name])
+
+    def rows(self, worker):
+        try:
+            return self.metrics(worker)["shoal_worker_rows_total"]
+        except (OSError, http.client.HTTPException):
+            return 0
+
+    def is_ready(self, name):
+        try:
+            return http_get(self.ops[name], "/ready")[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(timeout=60)
+        self.home.cleanup()
+
+
+class Process:
+    """One `shoal` process: its standard output by lines, its log in a file."""
+
+    def __init__(self, args, log, stdin=None, prefix=()):
+        self.args, self.log, self.prefix = args, log, prefix
+        with open(log, "ab") as sink:
+            self.popen = subprocess.Popen([*prefix, *args], stdin=subprocess.PIPE,
+                                          stdout=subprocess.PIPE, stderr=sink, text=True)
+        if stdin is not None:
+            self.popen.stdin.write(stdin + "\n")
+            self.popen.stdin.flush()
+        self.pid = self.popen.pid
+
+    def line(self, timeout=120):
+        """The next line of standard output; fails with the log's end if the process has ended."""
+        result = []
+        reader = threading.Thread(target=lambda: result.append(self.popen.stdout.readline()),
+                                  daemon=True)
+        reader.start()
+        reader.join(timeout)
+        if not result or not result[0]:
+            tail = pathlib.Path(self.log).read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"{' '.join(self.args[1:3])} said nothing; its log ends:\n{tail}")
+        return result[0].rstrip("\n")
+
+    def running(self):
+        return self.popen.poll() is None
+
+    def signal(self, number):
+        self.popen.send_signal(number)
+
+    def kill(self):
+        if self.running():
+            self.popen.send_signal(signal.SIGKILL)
+        self.popen.wait()
+        self.popen.stdin.close()
+        self.popen.stdout.close()
+
+    def stop(self, timeout=60):
+        """SIGTERM, and the exit status."""
+        if self.running():
+            self.popen.send_signal(signal.SIGCONT)
+            self.popen.send_signal(signal.SIGTERM)
+        try:
+            code = self.popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        self.popen.stdin.close()
+        self.popen.stdout.close()
+        return code
+
+
+class Cluster:
+    """A coordinator, routers and workers under one folder. Nothing is started by itself."""
+
+    def __init__(self, shoal, root, replicas=2):
+        self.shoal, self.root, self.replicas = shoal, pathlib.Path(root), replicas
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.coordinator = None
+        self.coordinator_at = "127.0.0.1:0"
+        self.routers, self.workers = {}, {}
+        self.ops, self.listen = {}, {}
+
+    # --- The operator's commands.
+    def run(self, *args, timeout=600):
+        done = subprocess.run([self.shoal, *args], capture_output=True, text=True, timeout=timeout)
+        if done.returncode != 0:
+            raise RuntimeError(f"shoal {' '.join(args)}: {done.returncode}: {done.stderr}")
+        return done.stdout.strip()
+
+    @property
+    def coordinator_dir(self):
+        return str(self.root / "coordinator")
+
+    def import_model(self, file):
+        return self.run("import", file, "--data-dir", self.coordinator_dir).splitlines()[-1]
+
+    def token(self, role):
+        return self.run("token", "create", "--role", role, "--uses", "1", "--ttl", "10m",
+                        "--data-dir", self.coordinator_dir)
+
+    def nodes(self):
+        return json.loads(self.run("node", "list", "--json", "--data-dir", self.coordinator_dir))
+
+    # --- Processes.
+    def start_coordinator(self, *options):
+        process = Process([self.shoal, "coordinator", "--data-dir", self.coordinator_dir,
+                           "--peer-listen", self.coordinator_at, "--replicas", str(self.replicas),
+                           *options], self.root / "coordinator.log")
+        self.coordinator_at = json.loads(process.line())["peer_listen"]
+        self.coordinator = process
+        return process
+
+    def _start(self, role, name, options, prefix):
+        home = self.root / name
+        joined = (home / "node" / "credentials").exists()
+        self.ops.setdefault(name, f"127.0.0.1:{free_ports(1)}")
+        args = [self.shoal, role, "--data-dir", str(home), "--coordinator", self.coordinator_at,
+                "--ops-listen", self.ops[name], *options]
+        token = None
+        if not joined:
+            token = self.token(role)
+            args += ["--join-token-file", "-"]
+        return Process(args, self.root / f"{name}.log", token, prefix)
+
+    def start_worker(self, name, *options, prefix=()):
+        process = self._start("worker", name, options, prefix)
+        self.workers[name] = process
+        process.line()  # It listens.
+        return process
+
+    def start_router(self, name="router", *options, prefix=()):
+        listen = self.listen.get(name, "127.0.0.1:0")
+        process = self._start("router", name, ["--listen", listen, *options], prefix)
+        self.routers[name] = process
+        return process
+
+    def router_ready(self, name="router", timeout=300):
+        """Waits until it answers, and returns its address."""
+        process = self.routers[name]
+        said = {}
+        while "serving" not in said:
+            line = process.line(timeout)
+            for key, prefix in (("listen", "listening on http://"), ("serving", "serving ")):
+                if line.startswith(prefix):
+                    said[key] = line.removeprefix(prefix)
+        self.listen[name] = said["listen"]
+        return said["listen"]
+
+    def node_id(self, name):
+        """As its log has it once it knows: "info worker-0123456789abcdef ..."."""
+        log = (self.root / f"{name}.log").read_text(errors="replace")
+        return re.search(r" (?:worker|router)-([0-9a-f]{16}) ", log)[1]
+
+    def metrics(self, name):
+        return read_metrics(self.ops[name])
+
+    def is_ready(self, name):
+        try:
+            return http_get(self.ops[name], "/ready")[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def processes(self):
+        all_processes = [*self.workers.values(), *self.routers.values()]
+        return all_processes + ([self.coordinator] if self.coordinator else [])
+
+    def kill_all(self):
+        running = [p for p in self.processes() if p.running()]
+        for process in running:
+            process.signal(signal.SIGKILL)
+        for process in self.processes():
+            process.kill()
+        self.workers, self.routers, self.coordinator = {}, {}, None
+
+    def stop_all(self):
+        for process in self.processes():
+            try:
+                process.stop()
+            except subprocess.TimeoutExpired:
+                pass
+        self.workers, self.routers, self.coordinator = {}, {}, None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill_all()
 
 
 class Stream:
@@ -173,3 +365,7 @@ def start_in_background(stream):
     thread.start()
     return thread
 
+
+def percentile(values, p):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(p / 100 * len(ordered)))]

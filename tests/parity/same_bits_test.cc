@@ -30,7 +30,7 @@ int FirstDifference(const std::vector<float>& a, const std::vector<float>& b) {
 
 class SameBitsTest : public testing::TestWithParam<const char*> {};
 
-TEST_P(SameBitsTest, ChunksBatchesThreadsAndInstructionSets) {
+TEST_P(SameBitsTest, I1_ChunksBatchesThreadsAndInstructionSets) {
   LocalModel truth(GetParam(), {.kernels = AvailableKernels().front(), .n_threads = 1});
   const std::vector<int32_t> ids = Prompt(75, truth.config().vocab_size);  // Crosses a key tile.
   const std::vector<float> expected = truth.Logits(ids, /*chunk=*/512);

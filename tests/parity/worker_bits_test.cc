@@ -72,7 +72,7 @@ class WorkerBitsTest : public testing::TestWithParam<const char*> {
   std::string ids_;
 };
 
-TEST_P(WorkerBitsTest, SameFromAnyNumberOfWorkers) {
+TEST_P(WorkerBitsTest, I1_SameFromAnyNumberOfWorkers) {
   const std::string expected = Compute({}).logits;
   ASSERT_FALSE(expected.empty());
   const std::string best(IsaName(AvailableKernels().back()->isa));

@@ -1,5 +1,5 @@
 // Worker processes as `shoal up` starts them: ready or named, watched, and never left behind.
-#include "cli/local_cluster.h"
+#include "cli/local_workers.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -26,8 +26,8 @@ using ::testing::HasSubstr;
 
 constexpr char kModel[] = "models/tales-moe-11m-q8_0.gguf";
 
-LocalCluster::Options ClusterOptions(int n_workers) {
-  LocalCluster::Options options;
+LocalWorkers::Options ClusterOptions(int n_workers) {
+  LocalWorkers::Options options;
   options.model_path = kModel;
   options.n_workers = n_workers;
   return options;
@@ -53,7 +53,7 @@ bool Eventually(const Done& done) {
   return true;
 }
 
-std::vector<pid_t> Pids(const LocalCluster& cluster) {
+std::vector<pid_t> Pids(const LocalWorkers& cluster) {
   std::vector<pid_t> pids;
   for (size_t i = 0; i < cluster.addresses().size(); ++i) {
     pids.push_back(cluster.pid(static_cast<int>(i)));
@@ -61,7 +61,7 @@ std::vector<pid_t> Pids(const LocalCluster& cluster) {
   return pids;
 }
 
-absl::StatusOr<std::unique_ptr<LoadedModel>> LoadOver(const LocalCluster& cluster) {
+absl::StatusOr<std::unique_ptr<LoadedModel>> LoadOver(const LocalWorkers& cluster) {
   ModelOptions options;
   options.model_path = kModel;
   options.threads = 1;
@@ -82,8 +82,8 @@ absl::Status StepOnce(LoadedModel& model) {
   return sequence.status;
 }
 
-TEST(LocalClusterTest, ServesUntilStoppedAndLeavesNoneBehind) {
-  auto cluster = LocalCluster::Start(ClusterOptions(3));
+TEST(LocalWorkersTest, ServesUntilStoppedAndLeavesNoneBehind) {
+  auto cluster = LocalWorkers::Start(ClusterOptions(3));
   ASSERT_TRUE(cluster.ok()) << cluster.status();
   const std::vector<pid_t> pids = Pids(**cluster);
   ASSERT_EQ(pids.size(), 3U);
@@ -98,8 +98,8 @@ TEST(LocalClusterTest, ServesUntilStoppedAndLeavesNoneBehind) {
   for (const pid_t pid : pids) EXPECT_FALSE(Runs(pid));
 }
 
-TEST(LocalClusterTest, WorkerThatDiesIsNamedHereAndInTheRowsItOwed) {
-  auto cluster = LocalCluster::Start(ClusterOptions(2));
+TEST(LocalWorkersTest, WorkerThatDiesIsNamedHereAndInTheRowsItOwed) {
+  auto cluster = LocalWorkers::Start(ClusterOptions(2));
   ASSERT_TRUE(cluster.ok()) << cluster.status();
   const auto model = LoadOver(**cluster);
   ASSERT_TRUE(model.ok()) << model.status();
@@ -112,10 +112,10 @@ TEST(LocalClusterTest, WorkerThatDiesIsNamedHereAndInTheRowsItOwed) {
               testing::AllOf(HasSubstr("expert_unavailable"), HasSubstr("worker 1 (")));
 }
 
-TEST(LocalClusterTest, F01_AWorkerThatDiesIsStartedAgainAtItsAddress) {
-  LocalCluster::Options options = ClusterOptions(3);
+TEST(LocalWorkersTest, F01_AWorkerThatDiesIsStartedAgainAtItsAddress) {
+  LocalWorkers::Options options = ClusterOptions(3);
   options.replicas = 2;
-  auto cluster = LocalCluster::Start(options);
+  auto cluster = LocalWorkers::Start(options);
   ASSERT_TRUE(cluster.ok()) << cluster.status();
   const auto model = LoadOver(**cluster);
   ASSERT_TRUE(model.ok()) << model.status();
@@ -135,8 +135,8 @@ TEST(LocalClusterTest, F01_AWorkerThatDiesIsStartedAgainAtItsAddress) {
 }
 
 // Nothing is sent for longer than keepalive's time and timeout together, 3 s.
-TEST(LocalClusterTest, IdleLinksOutliveKeepalive) {
-  auto cluster = LocalCluster::Start(ClusterOptions(1));
+TEST(LocalWorkersTest, IdleLinksOutliveKeepalive) {
+  auto cluster = LocalWorkers::Start(ClusterOptions(1));
   ASSERT_TRUE(cluster.ok()) << cluster.status();
   const auto model = LoadOver(**cluster);
   ASSERT_TRUE(model.ok()) << model.status();
@@ -146,10 +146,10 @@ TEST(LocalClusterTest, IdleLinksOutliveKeepalive) {
   EXPECT_TRUE(status.ok()) << status;
 }
 
-TEST(LocalClusterTest, WorkerThatDoesNotComeUpIsNamed) {
-  LocalCluster::Options options = ClusterOptions(2);
+TEST(LocalWorkersTest, WorkerThatDoesNotComeUpIsNamed) {
+  LocalWorkers::Options options = ClusterOptions(2);
   options.model_path = "no/such/file.gguf";
-  const auto cluster = LocalCluster::Start(options);
+  const auto cluster = LocalWorkers::Start(options);
   EXPECT_EQ(cluster.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(cluster.status().message()), HasSubstr("worker 0"));
   EXPECT_THAT(std::string(cluster.status().message()), HasSubstr("exit status 1"));
@@ -157,7 +157,7 @@ TEST(LocalClusterTest, WorkerThatDoesNotComeUpIsNamed) {
 
 // Goal: workers end when the process that started them is killed and can say nothing more.
 // Method: a child of this test starts them, prints their ids, and gets SIGKILL.
-TEST(LocalClusterTest, WorkersEndWithTheirParent) {
+TEST(LocalWorkersTest, WorkersEndWithTheirParent) {
   auto parent = ChildProcess::Start("parent", {"hold-cluster"});
   ASSERT_TRUE(parent.ok()) << parent.status();
   std::vector<pid_t> pids;
@@ -175,7 +175,7 @@ TEST(LocalClusterTest, WorkersEndWithTheirParent) {
 
 // What a child of this test does: start workers, say which, and hold them.
 int HoldCluster() {
-  const auto cluster = LocalCluster::Start(ClusterOptions(2));
+  const auto cluster = LocalWorkers::Start(ClusterOptions(2));
   if (!cluster.ok()) return 1;
   for (const pid_t pid : Pids(**cluster)) std::printf("%d\n", static_cast<int>(pid));
   std::fflush(stdout);

@@ -1,0 +1,124 @@
+"""Five workers of different size join one by one while clients stream.
+
+    join_test.py SHOAL_BINARY [--model FILE] [--streams 2]
+
+Each worker runs under a CPU quota of its own (cgroup v1, needs root). No request fails, at the end
+the experts are spread as the measured speeds say, within 15 %, and while shards move the 99th
+percentile of the time between two tokens stays within 1.5 times that of the same load at rest.
+"""
+import argparse
+import os
+import pathlib
+import sys
+import tempfile
+import threading
+import time
+
+from cluster import Cluster, Stream, percentile, wait_for
+
+MODEL = "models/tales-moe-11m-q8_0.gguf"
+QUOTAS = (0.6, 0.3, 0.45, 0.2, 0.6)  # Cores.
+CPU = pathlib.Path("/sys/fs/cgroup/cpu")
+
+
+def quota_prefix(name, cores):
+    """A command that puts what follows it under a CPU quota."""
+    group = CPU / f"shoal-join-{os.getpid()}-{name}"
+    group.mkdir()
+    (group / "cpu.cfs_period_us").write_text("20000")
+    (group / "cpu.cfs_quota_us").write_text(str(int(cores * 20000)))
+    return group, ["sh", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "sh"]
+
+
+class Load:
+    def __init__(self, address, model, n_streams):
+        self.address, self.model = address, model
+        self.stopping, self.lock = threading.Event(), threading.Lock()
+        self.failures, self.gaps, self.n_answers = [], [], 0
+        self.threads = [threading.Thread(target=self._run, args=(i,), daemon=True)
+                        for i in range(n_streams)]
+        for thread in self.threads:
+            thread.start()
+
+    def _run(self, client):
+        seed = client * 100000
+        while not self.stopping.is_set():
+            seed += 1
+            stream = Stream(self.address, self.model, f"Once upon a time {seed}", 100, seed).run()
+            with self.lock:
+                self.n_answers += 1
+                if stream.error:
+                    self.failures.append(stream.error)
+                self.gaps += [(t, gap) for t, gap in zip(stream.times[1:], stream.gaps())]
+
+    def gaps_between(self, begin, end):
+        with self.lock:
+            return [gap for t, gap in self.gaps if begin <= t <= end]
+
+    def stop(self):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def settled(cluster):
+    nodes = [n for n in cluster.nodes()["nodes"] if n["role"] == "worker" and n["state"] == "active"]
+    return nodes if all(n["resident"] == n["assigned"] > 0 for n in nodes) else None
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("shoal")
+    parser.add_argument("--model", default=MODEL)
+    parser.add_argument("--streams", type=int, default=2)
+    args = parser.parse_args()
+    groups, held = [], True
+    with tempfile.TemporaryDirectory(prefix="shoal-join-") as root, \
+            Cluster(args.shoal, root, replicas=1) as cluster:
+        cluster.start_coordinator("--model", cluster.import_model(args.model))
+
+        def join(i):
+            group, prefix = quota_prefix(str(i), QUOTAS[i])
+            groups.append(group)
+            cluster.start_worker(f"worker-{i}", "--threads", "1", prefix=prefix)
+
+        join(0)
+        cluster.start_router("router", "--threads", "1")
+        address = cluster.router_ready()
+        model = cluster.nodes()["model_name"]
+        load = Load(address, model, args.streams)
+        for i in range(1, len(QUOTAS)):
+            at_rest = time.monotonic()
+            load.stopping.wait(5)
+            begin = time.monotonic()
+            join(i)
+            nodes = wait_for("placement to settle", lambda: (settled(cluster) or [])[i:]
+                             and settled(cluster), timeout=120, period=0.2)
+            end = time.monotonic()
+            rest = percentile(load.gaps_between(at_rest, begin), 99)
+            moving = percentile(load.gaps_between(begin, end) or [0], 99)
+            good = moving <= 1.5 * rest
+            held &= good
+            print(f"worker {i} joined in {end - begin:.1f} s: p99 {rest * 1000:.1f} ms at rest, "
+                  f"{moving * 1000:.1f} ms while shards moved{'' if good else '  OVER 1.5x'}",
+                  flush=True)
+        load.stop()
+        speed = sum(n["read_gb_per_s"] for n in nodes)
+        n_experts = sum(n["assigned"] for n in nodes)
+        for n in nodes:
+            share, wanted = n["assigned"] / n_experts, n["read_gb_per_s"] / speed
+            good = abs(share / wanted - 1) <= 0.15
+            held &= good
+            print(f"{n['node_id']} {n['read_gb_per_s']:6.2f} GB/s ({wanted:.1%}) holds "
+                  f"{n['assigned']} experts ({share:.1%}){'' if good else '  OFF by over 15 %'}")
+        print(f"{load.n_answers} answers, {len(load.failures)} failed {load.failures[:3]}")
+        held &= not load.failures
+        cluster.stop_all()
+    for group in groups:
+        group.rmdir()
+    print("held" if held else "FAILED")
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
