@@ -2,7 +2,7 @@
 
     join_test.py SHOAL_BINARY [--model FILE] [--streams 2]
 
-Each worker runs under a CPU quota of its own (cgroup v1, needs root). No request fails, at the end
+Each worker runs under a CPU quota and a memory limit of its own (cgroup v1, needs root). No request fails, at the end
 the experts are spread as the measured speeds say, within 15 %, and while shards move the 99th
 percentile of the time between two tokens stays within 1.5 times that of the same load at rest.
 """
@@ -17,17 +17,21 @@ import time
 from cluster import Cluster, Stream, percentile, wait_for
 
 MODEL = "models/tales-moe-11m-q8_0.gguf"
-QUOTAS = (0.6, 0.3, 0.45, 0.2, 0.6)  # Cores.
-CPU = pathlib.Path("/sys/fs/cgroup/cpu")
+SIZES = ((0.6, 1024), (0.3, 512), (0.45, 768), (0.2, 512), (0.6, 1024))  # Cores, MiB.
+ASK_PERIOD = 0.5  # Seconds.
+GROUPS = pathlib.Path("/sys/fs/cgroup")
 
 
-def quota_prefix(name, cores):
-    """A command that puts what follows it under a CPU quota."""
-    group = CPU / f"shoal-join-{os.getpid()}-{name}"
-    group.mkdir()
-    (group / "cpu.cfs_period_us").write_text("20000")
-    (group / "cpu.cfs_quota_us").write_text(str(int(cores * 20000)))
-    return group, ["sh", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "sh"]
+def size_prefix(name, cores, mebibytes):
+    """Control groups, and a command that puts what follows it into them."""
+    cpu, memory = (GROUPS / kind / f"shoal-join-{os.getpid()}-{name}" for kind in ("cpu", "memory"))
+    for group in (cpu, memory):
+        group.mkdir()
+    (cpu / "cpu.cfs_period_us").write_text("20000")
+    (cpu / "cpu.cfs_quota_us").write_text(str(int(cores * 20000)))
+    (memory / "memory.limit_in_bytes").write_text(str(mebibytes << 20))
+    enter = "; ".join(f"echo $$ > {group}/cgroup.procs" for group in (cpu, memory))
+    return [cpu, memory], ["sh", "-c", f'{enter}; exec "$@"', "sh"]
 
 
 class Load:
@@ -61,9 +65,12 @@ class Load:
             thread.join()
 
 
-def settled(cluster):
-    nodes = [n for n in cluster.nodes()["nodes"] if n["role"] == "worker" and n["state"] == "active"]
-    return nodes if all(n["resident"] == n["assigned"] > 0 for n in nodes) else None
+def settled(cluster, n_workers=0):
+    """The workers, once there are so many and each holds what it shall hold."""
+    said = cluster.nodes()
+    nodes = [n for n in said["nodes"] if n["role"] == "worker" and n["state"] == "active"]
+    held = said["settled"] and all(n["resident"] == n["assigned"] > 0 for n in nodes)
+    return nodes if held and len(nodes) >= n_workers else None
 
 
 def main():
@@ -78,8 +85,8 @@ def main():
         cluster.start_coordinator("--model", cluster.import_model(args.model))
 
         def join(i):
-            group, prefix = quota_prefix(str(i), QUOTAS[i])
-            groups.append(group)
+            own, prefix = size_prefix(str(i), *SIZES[i])
+            groups.extend(own)
             cluster.start_worker(f"worker-{i}", "--threads", "1", prefix=prefix)
 
         join(0)
@@ -87,15 +94,18 @@ def main():
         address = cluster.router_ready()
         model = cluster.nodes()["model_name"]
         load = Load(address, model, args.streams)
-        for i in range(1, len(QUOTAS)):
+        for i in range(1, len(SIZES)):
             at_rest = time.monotonic()
-            load.stopping.wait(5)
-            begin = time.monotonic()
+            while time.monotonic() < at_rest + 5:
+                settled(cluster)  # Asking costs something on a small machine, then and now.
+                load.stopping.wait(ASK_PERIOD)
+            end_of_rest = time.monotonic()
             join(i)
-            nodes = wait_for("placement to settle", lambda: (settled(cluster) or [])[i:]
-                             and settled(cluster), timeout=120, period=0.2)
+            begin = time.monotonic()  # It has joined; from now on shards move.
+            nodes = wait_for("placement to settle", lambda: settled(cluster, i + 1), timeout=120,
+                             period=ASK_PERIOD)
             end = time.monotonic()
-            rest = percentile(load.gaps_between(at_rest, begin), 99)
+            rest = percentile(load.gaps_between(at_rest, end_of_rest), 99)
             moving = percentile(load.gaps_between(begin, end) or [0], 99)
             good = moving <= 1.5 * rest
             held &= good
