@@ -250,6 +250,13 @@ TEST(RemoteExpertsTest, F01_ALostWorkersCallsGoToOthers) {
   EXPECT_GT((*remote)->counters().lost_workers, 3U);
 }
 
+// Two of three workers hold every expert already: waits until the third is asked, too.
+absl::Status WaitForAll(RemoteExperts& remote) {
+  const absl::Time deadline = MonotonicNow() + absl::Seconds(20);
+  const absl::Status answered = remote.GetWorkerStatus(deadline).status();
+  return answered.ok() ? remote.WaitUntilServable(deadline) : answered;
+}
+
 // Goal: a worker that hangs is found by its silence, and its late answers change nothing.
 // Method: the dialer of calls swallows everything of one worker's, both ways, while health is
 // silent too.
@@ -265,6 +272,7 @@ TEST(RemoteExpertsTest, F03_ASilentWorkersCallsGoToOthers) {
   const auto remote = TestCluster::Connect(cluster->options(), cluster->members(), std::move(calls),
                                            std::move(health));
   ASSERT_TRUE(remote.ok()) << remote.status();
+  ASSERT_TRUE(WaitForAll(**remote).ok());
   for (int i = 0; i < 6; ++i) {
     silent.store(i % 2 == 1);
     const RandomRows rows(config, 5, 3000 + i);
@@ -288,6 +296,7 @@ TEST(RemoteExpertsTest, F09_DamagedRepliesAreAskedForElsewhere) {
   const auto remote = TestCluster::Connect(cluster->options(), cluster->members(),
                                            std::move(damaging), network.NewDialer());
   ASSERT_TRUE(remote.ok()) << remote.status();
+  ASSERT_TRUE(WaitForAll(**remote).ok());
   for (int i = 0; i < 100; ++i) {
     const RandomRows rows(config, 3, 4000 + i);
     const std::vector<float> expected = RunExperts(*local.experts, i % 2, rows);
