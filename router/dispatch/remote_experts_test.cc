@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "base/clock.h"
 #include "engine/numerics_class.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

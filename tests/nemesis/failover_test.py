@@ -57,6 +57,8 @@ def one_run(cluster, address, model, run, args):
     thread = start_in_background(back)
     wait_for("rows from the victim", lambda: cluster.rows(victim) > served)
     thread.join()
+    # The next run is another single fault: by then both replicas of everything are there again.
+    wait_for("the victim's experts", lambda: cluster.is_ready(victim))
     median = statistics.median(calm.gaps())
     return {"run": run, "how": how, "victim": victim, "at": at,
             "equal": shaken.error is None and shaken.text == calm.text,
