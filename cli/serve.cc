@@ -197,29 +197,28 @@ absl::Status Serve(const ServeOptions& options, OnReady on_ready) {
       .status();
 }
 
-absl::StatusOr<bool> ServeLoaded(const ServeOptions& options, LoadedModel& loaded,
+absl::StatusOr<bool> ServeLoaded(const ServeOptions& options, LoadedModel& model,
                                  RouterProbes& probes, Signals& signals,
                                  const std::function<bool()>& beat, OnReady on_ready) {
-  LoadedModel* const model = &loaded;
   SHOAL_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(options.listen));
   SHOAL_ASSIGN_OR_RETURN(auto server, HttpServer::Listen(address));
-  SHOAL_ASSIGN_OR_RETURN(Vocabulary vocabulary, model->vocabulary());
+  SHOAL_ASSIGN_OR_RETURN(Vocabulary vocabulary, model.vocabulary());
   SHOAL_ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::Create(std::move(vocabulary)));
-  SHOAL_ASSIGN_OR_RETURN(const auto chat_template, LoadTemplate(options, *model));
-  const std::string name = options.model_name.empty() ? model->model_name() : options.model_name;
+  SHOAL_ASSIGN_OR_RETURN(const auto chat_template, LoadTemplate(options, model));
+  const std::string name = options.model_name.empty() ? model.model_name() : options.model_name;
   SHOAL_ASSIGN_OR_RETURN(
       const auto router,
-      Router::Create({.engine = &model->engine(),
-                      .kv_cache = &model->kv_cache(),
+      Router::Create({.engine = &model.engine(),
+                      .kv_cache = &model.kv_cache(),
                       .tokenizer = tokenizer.get(),
                       .chat_template = chat_template.get(),
                       .model_name = name,
-                      .fingerprint = Fingerprint(*model, options.kv_type),
-                      .context_length = model->ctx_size(),
+                      .fingerprint = Fingerprint(model, options.kv_type),
+                      .context_length = model.ctx_size(),
                       .batch = {.max_step_tokens = options.model.max_step_tokens}},
                      std::move(server)));
   router->Start();
-  probes.state_->Set(model, router.get());
+  probes.state_->Set(&model, router.get());
   on_ready(absl::StrCat("http://",
                         address.host.find(':') == std::string::npos
                             ? address.host

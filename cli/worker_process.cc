@@ -10,6 +10,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "base/clock.h"
 #include "base/cpu_limits.h"
 #include "base/log.h"
@@ -263,7 +264,8 @@ void WorkerProcess::OnComplete(const Sha256Digest& model_id) {
 // what it can.
 void WorkerProcess::Measure() {
   limits_ = CpuLimits();
-  const std::string basis = absl::StrCat(n_threads_, " threads, ", limits_, ": ");
+  const std::string basis =
+      absl::StrReplaceAll(absl::StrCat(n_threads_, " threads\n", limits_, ": "), {{"\n", "; "}});
   const std::string last = node_->LastMeasure();
   double read_gb_per_s = options_.read_gb_per_s;
   const bool known =

@@ -15,8 +15,8 @@ namespace {
 // How often a waiting step looks whether it has been cancelled, who has fallen silent, and who has
 // come back.
 constexpr absl::Duration kTendPeriod = absl::Milliseconds(10);
-// After a rest this long, links may have closed or opened unseen.
 constexpr int kMaxEventsAtStart = 1024;  // More wait for Await.
+// After a rest this long, links may have closed or opened unseen.
 constexpr absl::Duration kRest = absl::Milliseconds(50);
 
 CallForm FormOf(const RemoteExperts::Options& options) {

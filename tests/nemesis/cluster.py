@@ -68,7 +68,20 @@ def free_ports(n):
     raise RuntimeError("no free ports")
 
 
-class Up:
+class Probes:
+    """What processes say on their --ops-listen; `ops` has the addresses by name."""
+
+    def metrics(self, name):
+        return read_metrics(self.ops[name])
+
+    def is_ready(self, name):
+        try:
+            return http_get(self.ops[name], "/ready")[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+class Up(Probes):
     """A running `shoal up`: a coordinator, a router and workers, and ports for their probes."""
 
     def __init__(self, shoal, model_file, n_workers, replicas, *options):
@@ -103,20 +116,11 @@ class Up:
     def worker_pid(self, worker):
         return self.pid(f"worker-{worker}")
 
-    def metrics(self, name):
-        return read_metrics(self.ops[name])
-
     def rows(self, worker):
         try:
             return self.metrics(worker)["shoal_worker_rows_total"]
         except (OSError, http.client.HTTPException):
             return 0
-
-    def is_ready(self, name):
-        try:
-            return http_get(self.ops[name], "/ready")[0] == 200
-        except (OSError, http.client.HTTPException):
-            return False
 
     def __enter__(self):
         return self
@@ -180,7 +184,7 @@ class Process:
         return code
 
 
-class Cluster:
+class Cluster(Probes):
     """A coordinator, routers and workers under one folder. Nothing is started by itself."""
 
     def __init__(self, shoal, root, replicas=2):
@@ -257,19 +261,22 @@ class Cluster:
         self.listen[name] = said["listen"]
         return said["listen"]
 
+    def bring_up(self, n_workers, *coordinator_options, routers=("router",)):
+        """Starts everybody, new or from his disk; the router's address once all experts are there."""
+        self.start_coordinator(*coordinator_options)
+        for i in range(n_workers):
+            self.start_worker(f"worker-{i}", "--threads", "1")
+        for name in routers:
+            self.start_router(name, "--threads", "1")
+            self.router_ready(name)
+        for name in list(self.workers):
+            wait_for(f"{name}'s experts", lambda n=name: self.is_ready(n))
+        return self.listen[routers[0]]
+
     def node_id(self, name):
         """As its log has it once it knows: "info worker-0123456789abcdef ..."."""
         log = (self.root / f"{name}.log").read_text(errors="replace")
         return re.search(r" (?:worker|router)-([0-9a-f]{16}) ", log)[1]
-
-    def metrics(self, name):
-        return read_metrics(self.ops[name])
-
-    def is_ready(self, name):
-        try:
-            return http_get(self.ops[name], "/ready")[0] == 200
-        except (OSError, http.client.HTTPException):
-            return False
 
     def processes(self):
         all_processes = [*self.workers.values(), *self.routers.values()]
@@ -364,6 +371,40 @@ def start_in_background(stream):
     thread = threading.Thread(target=stream.run, daemon=True)
     thread.start()
     return thread
+
+
+class Load:
+    """Clients that ask one thing after another until told to stop, and what became of it."""
+
+    def __init__(self, address, model, n_clients=2, n_tokens=100):
+        self.address, self.model, self.n_tokens = address, model, n_tokens
+        self.stopping, self.lock = threading.Event(), threading.Lock()
+        self.failures, self.gaps, self.n_answers = [], [], 0
+        self.threads = [threading.Thread(target=self._run, args=(i,), daemon=True)
+                        for i in range(n_clients)]
+        for thread in self.threads:
+            thread.start()
+
+    def _run(self, client):
+        seed = client * 100000
+        while not self.stopping.is_set():
+            seed += 1
+            stream = Stream(self.address, self.model, f"Once upon a time {seed}", self.n_tokens,
+                            seed).run()
+            with self.lock:
+                self.n_answers += 1
+                if stream.error:
+                    self.failures.append(stream.error)
+                self.gaps += [(t, gap) for t, gap in zip(stream.times[1:], stream.gaps())]
+
+    def gaps_between(self, begin, end):
+        with self.lock:
+            return [gap for t, gap in self.gaps if begin <= t <= end]
+
+    def stop(self):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join()
 
 
 def percentile(values, p):

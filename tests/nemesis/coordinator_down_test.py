@@ -10,38 +10,11 @@ and a new worker joins.
 import argparse
 import sys
 import tempfile
-import threading
 import time
 
-from cluster import Cluster, Stream, wait_for
+from cluster import Cluster, Load, Stream, wait_for
 
 MODEL = "models/tales-moe-11m-q8_0.gguf"
-
-
-class Load:
-    """Two clients that ask one thing after another until told to stop."""
-
-    def __init__(self, address, model):
-        self.address, self.model = address, model
-        self.stopping, self.failures, self.n_answers = threading.Event(), [], 0
-        self.threads = [threading.Thread(target=self._run, args=(i,), daemon=True)
-                        for i in range(2)]
-        for thread in self.threads:
-            thread.start()
-
-    def _run(self, client):
-        seed = client * 100000
-        while not self.stopping.is_set():
-            seed += 1
-            stream = Stream(self.address, self.model, f"Once upon a time {seed}", 60, seed).run()
-            if stream.error:
-                self.failures.append(stream.error)
-            self.n_answers += 1
-
-    def stop(self):
-        self.stopping.set()
-        for thread in self.threads:
-            thread.join()
 
 
 def main():
@@ -52,16 +25,10 @@ def main():
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="shoal-coordinator-down-") as root, \
             Cluster(args.shoal, root) as cluster:
-        cluster.start_coordinator("--model", cluster.import_model(args.model))
-        for i in range(3):
-            cluster.start_worker(f"worker-{i}", "--threads", "1")
-        for name in ("router", "router-2"):
-            cluster.start_router(name, "--threads", "1")
-            cluster.router_ready(name)
-        for name in cluster.workers:
-            wait_for(f"{name}'s shards", lambda n=name: cluster.is_ready(n))
+        cluster.bring_up(3, "--model", cluster.import_model(args.model),
+                         routers=("router", "router-2"))
         model = cluster.nodes()["model_name"]
-        load = Load(cluster.listen["router"], model)
+        load = Load(cluster.listen["router"], model, n_tokens=60)
         wait_for("an answer", lambda: load.n_answers > 0)
 
         cluster.coordinator.kill()

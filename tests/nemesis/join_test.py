@@ -2,19 +2,19 @@
 
     join_test.py SHOAL_BINARY [--model FILE] [--streams 2]
 
-Each worker runs under a CPU quota and a memory limit of its own (cgroup v1, needs root). No request fails, at the end
-the experts are spread as the measured speeds say, within 15 %, and while shards move the 99th
-percentile of the time between two tokens stays within 1.5 times that of the same load at rest.
+Each worker runs under a CPU quota and a memory limit of its own (cgroup v1, needs root). No request
+fails, at the end the experts are spread as the measured speeds say, within 15 %, and while shards
+move the 99th percentile of the time between two tokens stays within 1.5 times that of the same load
+at rest.
 """
 import argparse
 import os
 import pathlib
 import sys
 import tempfile
-import threading
 import time
 
-from cluster import Cluster, Stream, percentile, wait_for
+from cluster import Cluster, Load, percentile, wait_for
 
 MODEL = "models/tales-moe-11m-q8_0.gguf"
 SIZES = ((0.6, 1024), (0.3, 512), (0.45, 768), (0.2, 512), (0.6, 1024))  # Cores, MiB.
@@ -32,37 +32,6 @@ def size_prefix(name, cores, mebibytes):
     (memory / "memory.limit_in_bytes").write_text(str(mebibytes << 20))
     enter = "; ".join(f"echo $$ > {group}/cgroup.procs" for group in (cpu, memory))
     return [cpu, memory], ["sh", "-c", f'{enter}; exec "$@"', "sh"]
-
-
-class Load:
-    def __init__(self, address, model, n_streams):
-        self.address, self.model = address, model
-        self.stopping, self.lock = threading.Event(), threading.Lock()
-        self.failures, self.gaps, self.n_answers = [], [], 0
-        self.threads = [threading.Thread(target=self._run, args=(i,), daemon=True)
-                        for i in range(n_streams)]
-        for thread in self.threads:
-            thread.start()
-
-    def _run(self, client):
-        seed = client * 100000
-        while not self.stopping.is_set():
-            seed += 1
-            stream = Stream(self.address, self.model, f"Once upon a time {seed}", 100, seed).run()
-            with self.lock:
-                self.n_answers += 1
-                if stream.error:
-                    self.failures.append(stream.error)
-                self.gaps += [(t, gap) for t, gap in zip(stream.times[1:], stream.gaps())]
-
-    def gaps_between(self, begin, end):
-        with self.lock:
-            return [gap for t, gap in self.gaps if begin <= t <= end]
-
-    def stop(self):
-        self.stopping.set()
-        for thread in self.threads:
-            thread.join()
 
 
 def settled(cluster, n_workers=0):

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 
-from cluster import Cluster, Process, Stream, wait_for
+from cluster import Cluster, Process, Stream
 
 MODEL = "models/tales-moe-11m-q8_0.gguf"
 PROMPT = "Once upon a time there was a fox"
@@ -22,15 +22,7 @@ PROMPT = "Once upon a time there was a fox"
 
 def bring_up(cluster, model_file, n_workers):
     """Everything from nothing or from what is on disk, until it answers."""
-    model_id = cluster.import_model(model_file)
-    cluster.start_coordinator("--model", model_id)
-    for i in range(n_workers):
-        cluster.start_worker(f"worker-{i}", "--threads", "1")
-    cluster.start_router("router", "--threads", "1")
-    address = cluster.router_ready()
-    for name in list(cluster.workers):
-        wait_for(f"{name}'s shards", lambda n=name: cluster.is_ready(n))
-    return address
+    return cluster.bring_up(n_workers, "--model", cluster.import_model(model_file))
 
 
 def answer(cluster, address):

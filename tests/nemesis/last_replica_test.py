@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 
-from cluster import Cluster, Stream, start_in_background, wait_for
+from cluster import Cluster, Stream, start_in_background
 
 MODEL = "models/tales-moe-11m-q8_0.gguf"
 PROMPT = "Once upon a time there was a fox"
@@ -20,13 +20,7 @@ PROMPT = "Once upon a time there was a fox"
 
 def start(shoal, root, replicas, n_workers, model_file):
     cluster = Cluster(shoal, root, replicas)
-    cluster.start_coordinator("--model", cluster.import_model(model_file))
-    for i in range(n_workers):
-        cluster.start_worker(f"worker-{i}", "--threads", "1")
-    cluster.start_router("router", "--threads", "1")
-    address = cluster.router_ready()
-    for name in cluster.workers:
-        wait_for(f"{name}'s shards", lambda n=name: cluster.is_ready(n))
+    address = cluster.bring_up(n_workers, "--model", cluster.import_model(model_file))
     return cluster, address, cluster.nodes()["model_name"]
 
 
