@@ -326,6 +326,11 @@ absl::Status Node::EnsureShards(std::span<const ShardInfo* const> shards, const 
 }
 
 void Node::KeepOnly(const Sha256Digest& model_id) {
+  if (const absl::Status synced = data_->shards().Sync(); !synced.ok()) {
+    Log(LogLevel::kWarning, "shards not synced, old files not removed",
+        {{"why", std::string(synced.message())}});
+    return;
+  }
   absl::Status tidied;
   const auto models = data_->ListModels();
   tidied.Update(models.status());

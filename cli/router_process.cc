@@ -27,7 +27,6 @@ constexpr absl::Duration kLook = absl::Milliseconds(20);  // Between looks at a 
 constexpr absl::Duration kWaitPeriod = absl::Milliseconds(250);
 constexpr absl::Duration kSayPeriod = absl::Seconds(5);  // Between words on what is missing.
 constexpr absl::Duration kFirstWord = absl::Seconds(2);  // Of the coordinator, at the start.
-constexpr int kMaxLoads = 3;                             // Of one model's stored weights.
 
 // Runs `work` on a thread of its own until it ends; a signal sets `cancelled`.
 template <typename Work>
@@ -151,7 +150,7 @@ void RouterProcess::Rest(absl::Duration time) {
 absl::Status RouterProcess::Load() {
   HearCoordinator();
   Backoff backoff(absl::Milliseconds(100), absl::Seconds(2), SystemRandom());
-  for (int n_loads = 0; !cancelled_.load();) {
+  for (size_t n_loads = 0; !cancelled_.load();) {
     const auto model = node_->WaitForModel(MonotonicNow() + kWaitPeriod, &cancelled_);
     if (!model.ok()) {
       Say(model.status());
@@ -168,7 +167,7 @@ absl::Status RouterProcess::Load() {
     auto loaded = LoadedModel::Load(options_.serve.model);
     // What lay damaged on the disk has been put aside, and comes anew.
     const bool damaged = absl::IsDataLoss(loaded.status()) || absl::IsNotFound(loaded.status());
-    if (damaged && ++n_loads < kMaxLoads) continue;
+    if (damaged && ++n_loads <= model->manifest.manifest.shards.size()) continue;
     if (!loaded.ok()) return loaded.status();
     model_ = *std::move(loaded);
     SetModel(model->manifest.id, model_->remote_experts());

@@ -45,7 +45,7 @@ class IncomingShard final : public ShardStore::Incoming {
     return Write(chunk);
   }
 
-  absl::Status Commit(bool sync) override {
+  absl::Status Commit() override {
     SHOAL_RETURN_IF_ERROR(ExpectOpen());
     if (next_offset_ != shard_.file_bytes) {
       return absl::FailedPreconditionError(absl::StrCat(
@@ -57,15 +57,8 @@ class IncomingShard final : public ShardStore::Incoming {
                                               ": its chunks are good, the whole is not: the "
                                               "manifest contradicts itself"));
     }
-    const absl::Status synced = sync ? file_->Sync() : absl::OkStatus();
-    if (!synced.ok()) {
-      Discard();
-      return synced;
-    }
     file_.reset();
-    SHOAL_RETURN_IF_ERROR(files_->Rename(part_, path_));
-    if (!sync) return absl::OkStatus();
-    return files_->SyncDirectory(path_.substr(0, path_.find_last_of('/')));
+    return files_->Rename(part_, path_);
   }
 
  private:
@@ -137,7 +130,7 @@ class IncomingShard final : public ShardStore::Incoming {
         "shard ", ToHex(shard_.hash), ": committed, or thrown away after a failure; receive anew"));
   }
 
-  // What a failed write or sync left is never continued (F12).
+  // What a failed write left is never continued (F12).
   void Discard() {
     file_.reset();
     files_->Remove(part_).IgnoreError();  // Best effort: its chunks are checked before any use.

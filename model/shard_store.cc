@@ -157,14 +157,10 @@ absl::Status ShardStore::TakeFrom(const ShardStore& other, const ShardInfo& shar
 absl::Status ShardStore::TakeLink(const std::string& link, const ShardInfo& shard) {
   SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> file, files_->Open(link));
   SHOAL_RETURN_IF_ERROR(CheckFile(*file, link, shard, nullptr));
-  // The other store may not have synced its bytes yet.
-  SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> bytes, files_->OpenToAppend(link));
-  SHOAL_RETURN_IF_ERROR(bytes->Sync());
-  const std::string path = PathOf(shard.hash);
-  SHOAL_RETURN_IF_ERROR(files_->Rename(link, path));
+  SHOAL_RETURN_IF_ERROR(files_->Rename(link, PathOf(shard.hash)));
   // Where both are names of one file already, a rename does nothing and leaves them both.
   if (files_->Exists(link)) files_->Remove(link).IgnoreError();
-  return files_->SyncDirectory(path.substr(0, path.find_last_of('/')));
+  return absl::OkStatus();
 }
 
 absl::Status ShardStore::CopyFrom(const ShardStore& other, const ShardInfo& shard) {
@@ -183,6 +179,8 @@ absl::StatusOr<std::unique_ptr<ShardStore::Incoming>> ShardStore::Receive(const 
   const std::string path = PathOf(shard.hash);
   return OpenIncomingShard(files_, shard, absl::StrCat(path, std::string(kPart)), path);
 }
+
+absl::Status ShardStore::Sync() const { return files_->SyncAll(directory_); }
 
 absl::StatusOr<bool> ShardStore::Put(const Sha256Digest& hash, std::span<const std::byte> bytes) {
   if (HasBytes(files_, PathOf(hash), bytes)) return false;

@@ -39,7 +39,8 @@ class ShardStore {
   // One chunk of a stored file as it is, for another node, which checks it. NotFound, OutOfRange.
   absl::Status ReadChunk(const Sha256Digest& hash, uint64_t offset, std::span<std::byte> out) const;
 
-  // Takes the same shard from another store on this machine, by a link, else a copy; verified.
+  // Takes the same shard from another store on this machine, by a link, else a copy; verified. Not
+  // synced.
   absl::Status TakeFrom(const ShardStore& other, const ShardInfo& shard);
 
   // A shard that comes in: verified chunk by chunk as it is written, whole at the end (S21), put in
@@ -51,11 +52,15 @@ class ShardStore {
     virtual size_t next_bytes() const = 0;
     // DataLoss when the chunk's hash differs: nothing is written, ask somebody else.
     virtual absl::Status Append(std::span<const std::byte> chunk) = 0;
-    // Syncs and puts it in place. `sync` false: the caller syncs once for many (an import).
-    virtual absl::Status Commit(bool sync = true) = 0;
+    // Puts it in place, without a sync.
+    virtual absl::Status Commit() = 0;
   };
   // `shard` lives until the result is gone. One at a time for each shard.
   absl::StatusOr<std::unique_ptr<Incoming>> Receive(const ShardInfo& shard);
+
+  // Whatever was put here so far survives a power cut from now on: once for many shards. Before, a
+  // power cut may leave a name with other bytes, which Load finds.
+  absl::Status Sync() const;
 
   // --- For an import, which has just hashed what it puts here, and syncs once for all of it before
   // it writes the manifest. `hash` is of all bytes. Leaves a file that has these very bytes, and

@@ -218,7 +218,7 @@ TEST_F(ShardStoreTest, F11_TwoThousandMutationsAreFoundAndRepaired) {
     shards.push_back(MakeTestShard(n, n));
   shards.push_back(MakeTestShard(kShardChunkBytes + 3 * kPage, 99));
   for (const TestShard& shard : shards) {
-    ASSERT_TRUE(PutShard(good.get(), shard.info, shard.file, /*sync=*/false).ok());
+    ASSERT_TRUE(PutShard(good.get(), shard.info, shard.file).ok());
   }
   std::mt19937_64 random(41);
   const auto below = [&](size_t n) { return static_cast<size_t>(random() % n); };
@@ -262,9 +262,8 @@ TEST_F(ShardStoreTest, F11_TwoThousandMutationsAreFoundAndRepaired) {
     ASSERT_EQ(found.code(), absl::StatusCode::kDataLoss) << i << " " << found;
     ASSERT_EQ(store_->n_corrupt(), static_cast<uint64_t>(i + 1));
     ASSERT_FALSE(std::filesystem::exists(PathOf(shard.info)));
-    const absl::Status repaired =
-        i % 2 == 0 ? store_->TakeFrom(*good, shard.info)
-                   : PutShard(store_.get(), shard.info, shard.file, /*sync=*/false);
+    const absl::Status repaired = i % 2 == 0 ? store_->TakeFrom(*good, shard.info)
+                                             : PutShard(store_.get(), shard.info, shard.file);
     ASSERT_TRUE(repaired.ok()) << repaired;
     ASSERT_TRUE(Serves(*store_, shard)) << i;
   }

@@ -90,14 +90,14 @@ TestModel MakeTestModel(int n_layers, int n_experts, uint64_t seed) {
   return model;
 }
 
-absl::Status PutShard(ShardStore* store, const ShardInfo& info, std::string_view file, bool sync) {
+absl::Status PutShard(ShardStore* store, const ShardInfo& info, std::string_view file) {
   SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<ShardStore::Incoming> incoming,
                          store->Receive(info));
   while (incoming->next_offset() < info.file_bytes) {
     const std::string_view chunk = file.substr(incoming->next_offset(), incoming->next_bytes());
     SHOAL_RETURN_IF_ERROR(incoming->Append(BytesOf(chunk)));
   }
-  return incoming->Commit(sync);
+  return incoming->Commit();
 }
 
 }  // namespace shoal

@@ -27,7 +27,6 @@ struct TestModel {
 TestModel MakeTestModel(int n_layers = 2, int n_experts = 3, uint64_t seed = 1);
 
 // Puts a shard into a store as a fetch does.
-absl::Status PutShard(ShardStore* store, const ShardInfo& info, std::string_view file,
-                      bool sync = true);
+absl::Status PutShard(ShardStore* store, const ShardInfo& info, std::string_view file);
 
 }  // namespace shoal

@@ -89,6 +89,31 @@ class ExpertStoreTest : public ::testing::Test {
     ADD_FAILURE() << "the store is never done";
     return absl::InfinitePast();
   }
+  // The same, over all waits, until nothing is left to do.
+  void Complete() {
+    for (int i = 0; i < 1000; ++i) {
+      const absl::Time next = Settle();
+      if (next == absl::InfiniteFuture()) return;
+      clock_.Advance(next - clock_.Now());
+    }
+    ADD_FAILURE() << "the store is never complete";
+  }
+  void ExpectBitsOfTheModel() {
+    LoadedExperts whole = LoadExperts(config_, *weights_, {}, {});
+    const RandomRows rows(config_, 5, 4);
+    Mat<float> expected(5, config_.hidden_dim);
+    Mat<float> got(5, config_.hidden_dim);
+    LocalExperts& loaded = served_->experts();
+    for (int layer = 0; layer < config_.n_layers; ++layer) {
+      ExpertCall right = whole.experts->Start(layer, rows.x.view(), rows.routing, {});
+      ASSERT_TRUE(whole.experts->Finish(std::move(right), expected.view()).ok());
+      ExpertCall call = loaded.Start(layer, rows.x.view(), rows.routing, {});
+      ASSERT_TRUE(loaded.Finish(std::move(call), got.view()).ok());
+      for (int i = 0; i < 5 * config_.hidden_dim; ++i) {
+        ASSERT_EQ(got.data()[i], expected.data()[i]);
+      }
+    }
+  }
 
   const ModelConfig config_ = TinyExpertsConfig();
   const std::unique_ptr<MemoryWeights> weights_ = RandomExpertWeights(config_, DType::kQ8_0, 3);
@@ -132,22 +157,7 @@ TEST_F(ExpertStoreTest, I1_LoadedExpertsGiveTheBitsOfTheModel) {
   PutAll();
   store_->Assign(All(), All());
   Settle();
-  LoadedExperts whole = LoadExperts(config_, *weights_, {}, {});
-  const RandomRows rows(config_, 5, 4);
-  Mat<float> expected(5, config_.hidden_dim);
-  Mat<float> got(5, config_.hidden_dim);
-  LocalExperts& loaded = served_->experts();
-  for (int layer = 0; layer < config_.n_layers; ++layer) {
-    ASSERT_TRUE(
-        whole.experts
-            ->Finish(whole.experts->Start(layer, rows.x.view(), rows.routing, {}), expected.view())
-            .ok());
-    ASSERT_TRUE(
-        loaded.Finish(loaded.Start(layer, rows.x.view(), rows.routing, {}), got.view()).ok());
-    for (int i = 0; i < 5 * config_.hidden_dim; ++i) {
-      ASSERT_EQ(got.data()[i], expected.data()[i]);
-    }
-  }
+  ExpectBitsOfTheModel();
 }
 
 TEST_F(ExpertStoreTest, MissingFilesAreFetchedAfterThoseAtHand) {
@@ -276,6 +286,55 @@ TEST_F(ExpertStoreTest, F12_AFullDiskCostsNothingThatIsLoadedAndIsTriedAgainLate
   origin_ = absl::OkStatus();
   Settle();
   EXPECT_EQ(served_->advertised(), Set({{0, 0}, {0, 1}}));  // ... and comes back.
+}
+
+// Goal: all experts are fetched and loaded while the n-th disk operation fails, for every n: what
+// is served is right, and in the end all of it is.
+TEST_F(ExpertStoreTest, F12_EveryDiskOperationOfAFetchMayFail) {
+  int n = 0;
+  for (bool failed = true; failed && !HasFatalFailure(); ++n) {
+    SCOPED_TRACE(testing::Message() << "operation " << n);
+    ASSERT_TRUE(files_->Sweep({}).ok());
+    MakeStore();
+    disk_.FailOperation(n);
+    store_->Assign(All(), All());
+    Complete();
+    failed = disk_.failed();
+    disk_.FailOperation(-1);  // It has had fewer operations.
+    EXPECT_EQ(served_->advertised(), All());
+    ExpectBitsOfTheModel();
+    for (const ShardInfo& shard : manifest_->shards) EXPECT_TRUE(files_->Verify(shard).ok());
+  }
+  EXPECT_GT(n, 100);
+}
+
+// Goal: a power cut before the sync costs fetches, never a wrong expert; one after it costs
+// nothing.
+TEST_F(ExpertStoreTest, F13_WhatAPowerCutLeavesIsNotServedUnlessItIsWhole) {
+  size_t n_lost = 0;
+  for (int i = 0; i < 50 && !HasFatalFailure(); ++i) {
+    ASSERT_TRUE(files_->Sweep({}).ok());
+    for (const bool synced : {false, true}) {
+      MakeStore();
+      store_->Assign(All(), All());
+      Complete();
+      if (synced) {
+        ASSERT_TRUE(files_->Sync().ok());
+      }
+      disk_.PowerCut();
+      fetched_.clear();
+      MakeStore();
+      store_->Assign(All(), All());
+      Complete();
+      EXPECT_EQ(served_->advertised(), All());
+      ExpectBitsOfTheModel();
+      if (synced) {
+        EXPECT_TRUE(fetched_.empty());
+      }
+      n_lost += fetched_.size();
+    }
+  }
+  EXPECT_GT(n_lost, 100U);
 }
 
 TEST_F(ExpertStoreTest, FilesThatAreNotAssignedStayWithinTheDisksCap) {

@@ -163,8 +163,8 @@ TEST_F(FailoverTest, I4_MembersChangeWhileStepsRun) {
   publisher.join();
 }
 
-// After each frame that arrives, a crowd of forged ones: copies of it, of earlier ones, with ids
-// that were never given, and, now and then, one with a flipped bit.
+// After each frame that arrives, a crowd of forged ones: copies of it, of earlier ones, a quarter
+// with ids that were never given, a fifth with a flipped bit.
 class ForgingDialer final : public Dialer {
  public:
   ForgingDialer(std::unique_ptr<Dialer> inner, std::atomic<int>* n_forged)
@@ -199,7 +199,7 @@ class ForgingDialer final : public Dialer {
     for (int i = 0; i < kCrowd; ++i) {
       FrameBuffer frame = Copy(past_[rng_() % past_.size()]);
       if (i % 4 == 0) frame = WithAnotherId(frame);
-      if (rng_() % 300 == 0) frame.data()[rng_() % frame.size()] ^= std::byte{16};
+      if (rng_() % 5 == 0) frame.data()[rng_() % frame.size()] ^= std::byte{16};
       forged_.push_back({event.link, absl::OkStatus(), std::move(frame)});
     }
   }
@@ -252,11 +252,11 @@ TEST_F(FailoverTest, I3_ForgedRepliesAreNeverUsed) {
     ExpectSameBits(**remote, i % 2, RandomRows(config_, 2, 7000 + i % 50));
   }
   const DroppedReplies dropped = (*remote)->counters().dropped;
-  EXPECT_GT(dropped.duplicate + dropped.late + dropped.unknown, 90'000U);
+  EXPECT_GT(dropped.duplicate + dropped.late + dropped.unknown, 70'000U);
   EXPECT_GT(dropped.duplicate, 0U);
   EXPECT_GT(dropped.late, 0U);
   EXPECT_GT(dropped.unknown, 0U);
-  EXPECT_GT(dropped.corrupt, 100U);
+  EXPECT_GT(dropped.corrupt, 15'000U);
 }
 
 }  // namespace
