@@ -45,14 +45,16 @@ absl::Status RunUnlessSignalled(Signals& signals, std::atomic<bool>* cancelled, 
   return status;
 }
 
-// The workers of a snapshot, as dispatch knows them.
+// The workers of a snapshot, as dispatch knows them. The planner gives each experts in proportion to
+// its measured speed: how many it is to hold says how much of a step it can bear.
 std::vector<WorkerMember> WorkersOf(const Snapshot& snapshot) {
   std::vector<WorkerMember> workers;
   for (const Snapshot::Member& member : snapshot.members) {
     if (member.node.role != NodeRole::kWorker) continue;
     workers.push_back({.node_id = member.node.node_id,
                        .address = member.peer_address,
-                       .draining = member.draining});
+                       .draining = member.draining,
+                       .speed = static_cast<double>(member.assigned.size())});
   }
   return workers;
 }

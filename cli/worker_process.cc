@@ -199,7 +199,8 @@ absl::Status WorkerProcess::StartListening() {
   worker_ = Worker::Start(std::move(parts));
   shard_server_ = ShardServer::Start({.listener = worker_->listener(),
                                       .data = &node_->data(),
-                                      .snapshot = [this] { return node_->snapshot(); }});
+                                      .snapshot = [this] { return node_->snapshot(); },
+                                      .is_busy = [this] { return worker_->service().IsBusy(); }});
   if (worker_->address() != node_->LastAddress()) {
     // A disk that takes no writes is no reason not to serve what it holds (F12).
     const absl::Status kept = node_->KeepAddress(worker_->address());

@@ -59,9 +59,11 @@ ClusterBatch PlacementKeeper::Next(const ClusterState& state, const LiveNodes& l
   const bool planned = PlanIsDue(input, seats, now);
   if (planned) PlanAnew(input, &seats);
   const bool urgent = TopUp(state, &seats, now);
+  moving_ = IsMoving(seats);
   // Moves that come to their end one after the other do not make an epoch each.
   if (!planned && !urgent && now - changed_ < kDebounce) return {};
   Assign(state, &seats);
+  moving_ = IsMoving(seats);
   ClusterBatch batch;
   for (Seat& seat : seats) {
     if (Same(seat.planned, seat.node->planned) && Same(seat.assigned, seat.node->assigned))
@@ -240,6 +242,11 @@ int PlacementKeeper::LeastLoaded(const std::vector<Seat>& seats, const std::vect
     best_load = load;
   }
   return best;
+}
+
+bool PlacementKeeper::IsMoving(const std::vector<Seat>& seats) {
+  return std::any_of(seats.begin(), seats.end(),
+                     [](const Seat& seat) { return !Same(seat.planned, seat.assigned); });
 }
 
 bool PlacementKeeper::IsThere(const Seat& seat) {

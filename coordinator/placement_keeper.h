@@ -46,9 +46,11 @@ class PlacementKeeper {
 
   // One line for the operator: what the last plan promises, lacks, or why there is none.
   const std::string& text() const { return text_; }
-  // Whether the plan follows from what is known now, and none is about to be made.
+  // Whether the plan follows from what is known now, none is about to be made, and every worker has
+  // been told all of it.
   bool settled() const {
-    return basis_.has_value() && !plan_wanted_since_.has_value() && !urgent_since_.has_value();
+    return basis_.has_value() && !plan_wanted_since_.has_value() && !urgent_since_.has_value() &&
+           !moving_;
   }
 
  private:
@@ -65,6 +67,7 @@ class PlacementKeeper {
   bool BasisChanged(const PlannerInput& input) const;
   bool PlanIsDue(const PlannerInput& input, const std::vector<Seat>& seats, absl::Time now);
   void PlanAnew(const PlannerInput& input, std::vector<Seat>* seats);
+  static bool IsMoving(const std::vector<Seat>& seats);
   static bool IsThere(const Seat& seat);
   static bool Holds(const Seat& seat, int layer, int expert);
   std::vector<std::pair<int, int>> Needy(const ClusterState& state,
@@ -83,6 +86,7 @@ class PlacementKeeper {
   bool topped_up_ = false;             // Some expert has more holders than planned.
   std::optional<absl::Time> plan_wanted_since_;
   std::optional<absl::Time> urgent_since_;
+  bool moving_ = false;  // Somebody is not to hold yet, or still is, what is planned.
   absl::Time changed_ = absl::InfinitePast();  // When records were returned last.
   std::string text_ = "no model is set; `shoal model set MODEL`";
 };

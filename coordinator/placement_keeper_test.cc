@@ -142,6 +142,28 @@ TEST_F(PlacementKeeperTest, WorkersThatReportGetExpertsInProportionToTheirSpeed)
   EXPECT_NEAR(Held(*workers_[2]), kAll / 2.0, 0.15 * kAll / 2);
 }
 
+// Goal: "settled" is never said while an expert has more holders than planned, or is on its way.
+TEST_F(PlacementKeeperTest, SettledMeansThatNothingMoves) {
+  AddWorker();
+  AddWorker();
+  Serve(1);
+  Settle();
+  EXPECT_TRUE(test_->cluster().keeper().settled());
+  AddWorker();
+  bool moved = false;
+  for (int i = 0; i < 80; ++i) {
+    Pass(absl::Milliseconds(50));
+    if (!test_->cluster().keeper().settled()) {
+      moved = true;
+    } else if (Held(*workers_[2]) > 0) {
+      ExpectReplicas(1);
+    }
+  }
+  EXPECT_TRUE(moved);
+  EXPECT_TRUE(test_->cluster().keeper().settled());
+  EXPECT_NEAR(Held(*workers_[2]), kAll / 3.0, 1 + 0.15 * kAll / 3);
+}
+
 // A fine-tune of the same shape is another model: everything is placed anew.
 TEST_F(PlacementKeeperTest, AnotherModelOfTheSameSizesIsPlacedToo) {
   AddWorker();

@@ -18,19 +18,21 @@ namespace {
 
 constexpr StreamKind kKind = StreamKind::kFetchShard;
 
-// While nobody fetches, arrivals are looked for now and then, not waited for inside the transport:
-// gRPC would let this thread watch the sockets of calls too (worker/worker.cc). While somebody
-// does, waiting there keeps the link full.
-constexpr std::chrono::milliseconds kIdlePeriod{20};
-constexpr absl::Duration kBusyTime = absl::Milliseconds(200);  // After the last request.
-constexpr absl::Duration kBusyWait = absl::Milliseconds(5);
+// Arrivals are looked for now and then, not waited for inside the transport: gRPC would let this
+// thread watch the sockets of calls too (worker/worker.cc). While somebody fetches and nobody
+// calls, waiting there keeps the link full.
+constexpr absl::Duration kIdlePeriod = absl::Milliseconds(20);
+constexpr absl::Duration kFetchTime = absl::Milliseconds(200);  // After the last request.
+constexpr absl::Duration kFetchPeriod = absl::Milliseconds(5);
 
 }  // namespace
 
 class ShardServer::Impl {
  public:
   explicit Impl(Options options)
-      : listener_(options.listener), service_(options.data, std::move(options.snapshot)) {
+      : listener_(options.listener),
+        is_busy_(std::move(options.is_busy)),
+        service_(options.data, std::move(options.snapshot)) {
     thread_ = std::thread([this] { Loop(); });
   }
 
@@ -60,18 +62,19 @@ class ShardServer::Impl {
       const absl::Time now = MonotonicNow();
       if (!queue_.empty() && now >= next_send_) {
         AnswerFirst();
-      } else if (now < last_arrival_ + kBusyTime) {
-        const absl::Time until = now + kBusyWait;
-        TakeArrivals(queue_.empty() ? until : std::min(until, next_send_));
-      } else {
-        Rest();
+        continue;
       }
+      const bool fetched = now < last_arrival_ + kFetchTime;
+      absl::Time until = now + (fetched ? kFetchPeriod : kIdlePeriod);
+      if (!queue_.empty()) until = std::min(until, next_send_);
+      fetched && !is_busy_() ? TakeArrivals(until) : Rest(until - now);
     }
   }
 
-  void Rest() SHOAL_EXCLUDES(mu_) {
+  void Rest(absl::Duration duration) SHOAL_EXCLUDES(mu_) {
+    const auto until = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(duration);
     MutexLock lock(&mu_);
-    if (!stop_.load()) stopping_.WaitUntil(&mu_, std::chrono::steady_clock::now() + kIdlePeriod);
+    if (!stop_.load()) stopping_.WaitUntil(&mu_, until);
   }
 
   // Waits for the first one until the deadline, then takes those that are there.
@@ -123,6 +126,7 @@ class ShardServer::Impl {
   void Send(LinkId to, FrameBuffer frame) { (void)listener_->Send(kKind, to, std::move(frame)); }
 
   Listener* const listener_;
+  const std::function<bool()> is_busy_;
   ShardService service_;
   std::deque<Waiting> queue_;
   absl::Time last_arrival_ = absl::InfinitePast();

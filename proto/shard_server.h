@@ -21,6 +21,8 @@ class ShardServer {
     DataDirectory* data = nullptr;  // Outlives this.
     // The snapshot in force; null: nothing is given to anybody. Called on the server's thread.
     std::function<std::shared_ptr<const Snapshot>()> snapshot;
+    // Whether the process answers calls just now, which come first. Called on the server's thread.
+    std::function<bool()> is_busy = [] { return false; };
   };
   static std::unique_ptr<ShardServer> Start(Options options);
   ~ShardServer();  // Stops.
