@@ -130,7 +130,8 @@ absl::Status Node::Start(const NodeOptions& options, NodeRole role) {
     SHOAL_RETURN_IF_ERROR(store_.WriteCoordinator(coordinator_));
   }
   credentials_ = std::make_shared<CredentialSource>(*std::move(credentials));
-  fetcher_ = std::make_unique<ShardFetcher>(seams_.new_dialer(credentials_));
+  fetcher_ = std::make_unique<ShardFetcher>(seams_.new_dialer(credentials_),
+                                            ShardFetcher::Options{.is_busy = seams_.is_busy});
   return absl::OkStatus();
 }
 

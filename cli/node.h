@@ -49,6 +49,7 @@ struct NodeSeams {
   FileSystem* files = MachineFileSystem();
   Clock* clock = SystemClock();
   Random* random = SystemRandom();
+  std::function<bool()> is_busy = [] { return false; };  // With calls, which come before fetches.
   absl::Duration join_time = absl::Seconds(30);  // The coordinator may be about to start, too.
 };
 

@@ -139,7 +139,9 @@ WorkerProcess::~WorkerProcess() {
 }
 
 absl::Status WorkerProcess::Start() {
-  SHOAL_ASSIGN_OR_RETURN(node_, Node::Open(options_.node, NodeRole::kWorker, MachineSeams()));
+  NodeSeams seams = MachineSeams();
+  seams.is_busy = [this] { return worker_->service().IsBusy(); };  // Nothing is fetched before.
+  SHOAL_ASSIGN_OR_RETURN(node_, Node::Open(options_.node, NodeRole::kWorker, std::move(seams)));
   InitLog(absl::StrCat("worker-", node_->identity().node_id));
   SHOAL_RETURN_IF_ERROR(StartListening());
   NodeReport report;

@@ -1,6 +1,7 @@
 #include "proto/shard_fetcher.h"
 
 #include <algorithm>
+#include <chrono>
 #include <deque>
 #include <optional>
 
@@ -15,6 +16,7 @@ namespace shoal {
 namespace {
 
 constexpr size_t kRequestsUnderWay = 2;
+constexpr std::chrono::milliseconds kRest{3};
 constexpr absl::Duration kCancelPeriod = absl::Milliseconds(50);
 // Canonical bytes, key and signature.
 constexpr uint64_t kMaxManifestFileBytes = kMaxManifestBytes + 32 + 64;
@@ -84,8 +86,7 @@ class ShardFetcher::Download {
         return absl::UnavailableError(absl::StrCat(
             "no chunk within ", absl::FormatDuration(fetcher_.options_.chunk_timeout)));
       }
-      std::optional<LinkEvent> event =
-          fetcher_.dialer_->Next(std::min(deadline, now + kCancelPeriod));
+      std::optional<LinkEvent> event = fetcher_.NextEvent(std::min(deadline, now + kCancelPeriod));
       if (!event.has_value()) continue;
       SHOAL_RETURN_IF_ERROR(OnEvent(*std::move(event)));
       const size_t n_kept = n_kept_;
@@ -196,6 +197,17 @@ class ShardFetcher::Download {
   uint64_t file_bytes_;
   size_t n_kept_ = 0;
 };
+
+// Beside calls, events are looked for now and then, not waited for inside the transport: gRPC would
+// let this thread watch the sockets of calls too (worker/worker.cc).
+std::optional<LinkEvent> ShardFetcher::NextEvent(absl::Time until) {
+  if (!options_.is_busy()) return dialer_->Next(until);
+  std::optional<LinkEvent> event = dialer_->Next(MonotonicNow());
+  if (event.has_value()) return event;
+  MutexLock lock(&rest_mu_);
+  rested_.WaitUntil(&rest_mu_, std::chrono::steady_clock::now() + kRest);
+  return std::nullopt;
+}
 
 bool ShardFetcher::IsOwn(const absl::Status& status) {
   return absl::IsCancelled(status) || absl::IsDataLoss(status) ||

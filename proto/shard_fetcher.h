@@ -2,8 +2,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,6 +15,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/mutex.h"
 #include "model/data_directory.h"
 #include "model/manifest.h"
 #include "model/shard_store.h"
@@ -29,6 +32,8 @@ class ShardFetcher {
   struct Options {
     absl::Duration connect_timeout = absl::Seconds(3);
     absl::Duration chunk_timeout = absl::Seconds(10);  // From one chunk to the next.
+    // Whether the process answers calls just now, which come first. Called by Fetch's thread.
+    std::function<bool()> is_busy = [] { return false; };
   };
   explicit ShardFetcher(std::unique_ptr<Dialer> dialer) : ShardFetcher(std::move(dialer), {}) {}
   ShardFetcher(std::unique_ptr<Dialer> dialer, Options options)
@@ -67,6 +72,7 @@ class ShardFetcher {
   // Whether a failure is this node's own, so that another source would not help.
   static bool IsOwn(const absl::Status& status);
   absl::StatusOr<LinkId> LinkTo(const Endpoint& source);
+  std::optional<LinkEvent> NextEvent(absl::Time until) SHOAL_EXCLUDES(rest_mu_);
   absl::Status DownloadFrom(const Endpoint& source, const Wanted& wanted, Keep keep,
                             const std::atomic<bool>* cancelled);
 
@@ -77,6 +83,8 @@ class ShardFetcher {
   std::atomic<uint64_t> bytes_{0};
   std::atomic<uint64_t> bad_chunks_{0};
   std::atomic<uint64_t> unexpected_frames_{0};
+  Mutex rest_mu_;
+  CondVar rested_;  // Nobody signals it.
 };
 
 }  // namespace shoal

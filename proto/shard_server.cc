@@ -46,7 +46,6 @@ class ShardServer::Impl {
     thread_.join();
   }
 
-  void SetRate(uint64_t bytes_per_s) { bytes_per_s_.store(bytes_per_s); }
   Counters counters() const { return {bytes_, answers_, overloaded_, unexpected_frames_}; }
 
  private:
@@ -60,14 +59,16 @@ class ShardServer::Impl {
     while (!stop_.load()) {
       TakeArrivals(MonotonicNow());
       const absl::Time now = MonotonicNow();
-      if (!queue_.empty() && now >= next_send_) {
+      if (!queue_.empty()) {
         AnswerFirst();
         continue;
       }
       const bool fetched = now < last_arrival_ + kFetchTime;
-      absl::Time until = now + (fetched ? kFetchPeriod : kIdlePeriod);
-      if (!queue_.empty()) until = std::min(until, next_send_);
-      fetched && !is_busy_() ? TakeArrivals(until) : Rest(until - now);
+      if (fetched && !is_busy_()) {
+        TakeArrivals(now + kFetchPeriod);
+      } else {
+        Rest(fetched ? kFetchPeriod : kIdlePeriod);
+      }
     }
   }
 
@@ -112,11 +113,6 @@ class ShardServer::Impl {
     if (!listener_->IsOpen(kKind, first.from)) return;
     FrameBuffer reply = service_.Answer(first.peer, first.request);
     const size_t n_bytes = reply.size();
-    const uint64_t rate = bytes_per_s_.load();
-    if (rate > 0) {
-      next_send_ = std::max(next_send_, MonotonicNow()) +
-                   absl::Seconds(static_cast<double>(n_bytes) / static_cast<double>(rate));
-    }
     Send(first.from, std::move(reply));
     bytes_ += n_bytes;
     ++answers_;
@@ -130,8 +126,6 @@ class ShardServer::Impl {
   ShardService service_;
   std::deque<Waiting> queue_;
   absl::Time last_arrival_ = absl::InfinitePast();
-  absl::Time next_send_ = absl::InfinitePast();
-  std::atomic<uint64_t> bytes_per_s_{0};
   std::atomic<uint64_t> bytes_{0};
   std::atomic<uint64_t> answers_{0};
   std::atomic<uint64_t> overloaded_{0};
@@ -149,7 +143,6 @@ std::unique_ptr<ShardServer> ShardServer::Start(Options options) {
   return std::unique_ptr<ShardServer>(new ShardServer(std::make_unique<Impl>(std::move(options))));
 }
 
-void ShardServer::SetRate(uint64_t bytes_per_s) { impl_->SetRate(bytes_per_s); }
 ShardServer::Counters ShardServer::counters() const { return impl_->counters(); }
 
 }  // namespace shoal

@@ -27,10 +27,6 @@ class ShardServer {
   static std::unique_ptr<ShardServer> Start(Options options);
   ~ShardServer();  // Stops.
 
-  // From now on it sends this many bytes a second at most; 0: as many as it can. A worker that
-  // computes leaves memory and link to its calls. Any thread.
-  void SetRate(uint64_t bytes_per_s);
-
   struct Counters {
     uint64_t bytes = 0;    // Of all frames sent, refusals too.
     uint64_t answers = 0;  // Requests answered, also by a refusal.
