@@ -1,21 +1,27 @@
 #include "base/aligned_buffer.h"
 
-#include <sys/mman.h>
-
 #include <cstdlib>
 #include <cstring>
 #include <new>
 
+#include "base/page_arena.h"
+
 namespace shoal {
 namespace {
 
-constexpr size_t kMapFrom = size_t{1} << 20;  // Below this the heap is quicker and wastes less.
+constexpr size_t kPagesFrom = size_t{256} << 10;  // Below this the heap is quicker, wastes less.
+
+// Outlives every buffer.
+PageArena& Arena() {
+  static PageArena* const arena = new PageArena;
+  return *arena;
+}
 
 }  // namespace
 
 void AlignedBuffer::Free::operator()(std::byte* p) const {
-  if (mapped > 0) {
-    munmap(p, mapped);
+  if (n_paged > 0) {
+    Arena().Release(p, n_paged);
   } else {
     std::free(p);
   }
@@ -23,11 +29,10 @@ void AlignedBuffer::Free::operator()(std::byte* p) const {
 
 AlignedBuffer::AlignedBuffer(size_t size) : size_(size) {
   if (size == 0) return;
-  if (size >= kMapFrom) {
-    void* p = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED) throw std::bad_alloc();
-    madvise(p, size, MADV_HUGEPAGE);  // Advice only: without huge pages all works, slower.
-    data_ = {static_cast<std::byte*>(p), Free(size)};
+  if (size >= kPagesFrom) {
+    std::byte* const p = Arena().Allocate(size);
+    if (p == nullptr) throw std::bad_alloc();
+    data_ = {p, Free(size)};
     return;
   }
   const size_t rounded = (size + kAlignment - 1) / kAlignment * kAlignment;

@@ -78,7 +78,10 @@ void ExpertStore::Assign(const ExpertSet& assigned, const ExpertSet& first) {
 absl::Time ExpertStore::RunOnce(const std::atomic<bool>* cancelled) {
   UnloadDue();
   if (options_.n_threads > 1 && !options_.is_busy()) LoadBatch(cancelled);
-  if (!LoadNext(/*may_fetch=*/true, cancelled)) TrimFiles();
+  if (!LoadNext(/*may_fetch=*/true, cancelled, &file_)) {
+    file_ = AlignedBuffer();
+    TrimFiles();
+  }
   return NextTime();
 }
 
@@ -116,12 +119,13 @@ std::optional<size_t> ExpertStore::TakeNext(bool may_fetch) {
 }
 
 // Works on one expert. False when there is none.
-bool ExpertStore::LoadNext(bool may_fetch, const std::atomic<bool>* cancelled) {
+bool ExpertStore::LoadNext(bool may_fetch, const std::atomic<bool>* cancelled,
+                           AlignedBuffer* file) {
   if (IsCancelled(cancelled)) return false;
   const std::optional<size_t> i = TakeNext(may_fetch);
   if (!i) return false;
   absl::Status status = FetchFile(*i, cancelled);
-  if (status.ok()) status = LoadFile(*i);
+  if (status.ok()) status = LoadFile(*i, file);
   if (!status.ok()) OnFailure(*i, status);
   MutexLock lock(&mu_);
   slots_[*i].loading = false;
@@ -131,20 +135,22 @@ bool ExpertStore::LoadNext(bool may_fetch, const std::atomic<bool>* cancelled) {
 // Loads what lies on this disk, with all threads, as long as no call comes.
 void ExpertStore::LoadBatch(const std::atomic<bool>* cancelled) {
   const absl::Time until = options_.clock->Now() + kBatchTime;
-  const auto load = [&] {
+  const auto load = [&](AlignedBuffer* file) {
     while (options_.clock->Now() < until && !options_.is_busy() &&
-           LoadNext(/*may_fetch=*/false, cancelled)) {
+           LoadNext(/*may_fetch=*/false, cancelled, file)) {
     }
   };
-  if (!LoadNext(/*may_fetch=*/false, cancelled)) return;  // No thread is started for nothing.
+  // No thread is started for nothing.
+  if (!LoadNext(/*may_fetch=*/false, cancelled, &file_)) return;
   std::vector<std::thread> threads;
   for (int t = 1; t < options_.n_threads; ++t) {
     threads.emplace_back([&] {
       LowerThreadPriority();
-      load();
+      AlignedBuffer file;
+      load(&file);
     });
   }
-  load();
+  load(&file_);
   for (std::thread& thread : threads) thread.join();
 }
 
@@ -161,7 +167,7 @@ absl::Status ExpertStore::FetchFile(size_t i, const std::atomic<bool>* cancelled
   return absl::OkStatus();
 }
 
-absl::Status ExpertStore::LoadFile(size_t i) {
+absl::Status ExpertStore::LoadFile(size_t i, AlignedBuffer* file) {
   const ShardInfo* shard = nullptr;
   {
     MutexLock lock(&mu_);
@@ -169,15 +175,13 @@ absl::Status ExpertStore::LoadFile(size_t i) {
     shard = slots_[i].shard;
   }
   SHOAL_RETURN_IF_ERROR(Reserve(i));
-  absl::StatusOr<std::shared_ptr<const ExpertWeights>> weights = absl::InternalError("not read");
-  {
-    const absl::StatusOr<AlignedBuffer> file = options_.files->Load(*shard);
-    weights = file.ok() ? PackExpertShard(manifest_->config, *shard, {file->data(), file->size()},
-                                          served_->experts().kernels())
-                        : file.status();
-  }
+  const auto weights = [&]() -> absl::StatusOr<std::shared_ptr<const ExpertWeights>> {
+    SHOAL_RETURN_IF_ERROR(options_.files->LoadInto(*shard, file));
+    return PackExpertShard(manifest_->config, *shard, {file->data(), file->size()},
+                           served_->experts().kernels());
+  }();
   if (weights.ok()) {
-    Publish(i, *std::move(weights));
+    Publish(i, *weights);
     return absl::OkStatus();
   }
   MutexLock lock(&mu_);
