@@ -20,6 +20,7 @@ Sha256Stream::Sha256Stream() : context_(std::make_unique<Context>()) {
 }
 
 Sha256Stream::~Sha256Stream() = default;
+Sha256Stream::Sha256Stream(Sha256Stream&&) noexcept = default;
 
 void Sha256Stream::Update(std::span<const std::byte> bytes) {
   SHOAL_CHECK_EQ(EVP_DigestUpdate(context_->evp.get(), bytes.data(), bytes.size()), 1);

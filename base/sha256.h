@@ -29,8 +29,8 @@ class Sha256Stream {
  public:
   Sha256Stream();
   ~Sha256Stream();
-  Sha256Stream(const Sha256Stream&) = delete;
-  Sha256Stream& operator=(const Sha256Stream&) = delete;
+  Sha256Stream(Sha256Stream&&) noexcept;  // What was moved from may only be destroyed.
+  Sha256Stream& operator=(Sha256Stream&&) = delete;
   void Update(std::span<const std::byte> bytes);
   // Of all bytes so far; starts anew.
   Sha256Digest Finish();

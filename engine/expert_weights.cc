@@ -23,6 +23,8 @@ constexpr std::array<Part, 3> kParts = {{{TensorRole::kFfnGateExps, &ExpertWeigh
                                          {TensorRole::kFfnUpExps, &ExpertWeights::w_up},
                                          {TensorRole::kFfnDownExps, &ExpertWeights::w_down}}};
 
+constexpr size_t kPieceBytes = size_t{256} << 10;  // Stay in a core's own cache.
+
 const Family& FamilyOf(const ModelConfig& config) {
   const Family* family = FindFamily(config.architecture);
   SHOAL_CHECK(family != nullptr);  // ValidateConfig refuses others.
@@ -65,23 +67,42 @@ absl::StatusOr<std::shared_ptr<const ExpertWeights>> ReadExpert(const ModelConfi
 }
 
 absl::StatusOr<std::shared_ptr<const ExpertWeights>> PackExpertShard(
-    const ModelConfig& config, const ShardInfo& shard, std::span<const std::byte> file,
-    const KernelTable& kernels) {
+    const ModelConfig& config, const ShardInfo& shard,
+    absl::FunctionRef<absl::Status(std::span<std::byte>)> read, const KernelTable& kernels) {
   auto weights = std::make_shared<ExpertWeights>();
+  std::vector<std::pair<const ShardTensor*, PackedMatrix*>> in_file_order;
   for (const Part& part : kParts) {
     SHOAL_ASSIGN_OR_RETURN(const ShardTensor* tensor, FindTensor(config, shard, part.role));
-    const int64_t rows = tensor->shape[0];
-    const int64_t cols = tensor->shape[1];
-    const auto n_bytes = static_cast<uint64_t>(rows * RowBytes(tensor->dtype, cols));
-    if (tensor->n_bytes != n_bytes || tensor->offset > file.size() ||
-        n_bytes > file.size() - tensor->offset) {
+    PackedMatrix& matrix = (*weights).*part.matrix;
+    matrix = PackedMatrix(kernels, tensor->dtype, tensor->shape[0], tensor->shape[1]);
+    in_file_order.emplace_back(tensor, &matrix);
+  }
+  std::sort(in_file_order.begin(), in_file_order.end(),
+            [](const auto& a, const auto& b) { return a.first->offset < b.first->offset; });
+  std::vector<std::byte> scratch(kPieceBytes);
+  uint64_t offset = 0;
+  for (const auto& [tensor, matrix] : in_file_order) {
+    const auto row_bytes = static_cast<uint64_t>(RowBytes(tensor->dtype, matrix->cols()));
+    const uint64_t n_bytes = static_cast<uint64_t>(matrix->rows()) * row_bytes;
+    if (tensor->n_bytes != n_bytes || tensor->offset < offset ||
+        tensor->offset > shard.file_bytes || n_bytes > shard.file_bytes - tensor->offset) {
       return absl::InvalidArgumentError(absl::StrCat("shard of layer ", shard.layer, " expert ",
                                                      shard.expert, ": tensor ", tensor->name,
                                                      " does not lie inside its file"));
     }
-    PackedMatrix matrix(kernels, tensor->dtype, rows, cols);
-    matrix.PackRows(0, rows, file.data() + tensor->offset);
-    (*weights).*part.matrix = std::move(matrix);
+    for (uint64_t n = 0; offset < tensor->offset; offset += n) {
+      n = std::min<uint64_t>(kPieceBytes, tensor->offset - offset);
+      SHOAL_RETURN_IF_ERROR(read({scratch.data(), n}));
+    }
+    const int64_t n_rows = std::max<int64_t>(
+        static_cast<int64_t>(kPieceBytes / row_bytes) / kPackRows * kPackRows, kPackRows);
+    scratch.resize(std::max<uint64_t>(kPieceBytes, static_cast<uint64_t>(n_rows) * row_bytes));
+    for (int64_t row = 0; row < matrix->rows(); row += n_rows) {
+      const int64_t n = std::min(n_rows, matrix->rows() - row);
+      SHOAL_RETURN_IF_ERROR(read({scratch.data(), static_cast<uint64_t>(n) * row_bytes}));
+      matrix->PackRows(row, n, scratch.data());
+    }
+    offset += n_bytes;
   }
   return weights;
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "kernels/packed_matrix.h"
 #include "model/manifest.h"
@@ -30,11 +31,14 @@ absl::StatusOr<std::shared_ptr<const ExpertWeights>> ReadExpert(const ModelConfi
                                                                 int layer, int expert,
                                                                 const KernelTable& kernels);
 
-// The same out of its shard, whose whole, verified file is `file`. InvalidArgument when the shard's
-// tensors are not the three that the model's family asks for. Thread-safe.
+// The same out of its shard: `read` fills what it is given with the file's next bytes, from the
+// begin on; each piece is packed while the caches hold it. Whoever reads says in the end whether
+// these were the shard's bytes, and with that whether the weights count. Errors of `read` are
+// passed on. InvalidArgument when the shard's tensors are not the three that the model's family
+// asks for. Thread-safe.
 absl::StatusOr<std::shared_ptr<const ExpertWeights>> PackExpertShard(
-    const ModelConfig& config, const ShardInfo& shard, std::span<const std::byte> file,
-    const KernelTable& kernels);
+    const ModelConfig& config, const ShardInfo& shard,
+    absl::FunctionRef<absl::Status(std::span<std::byte>)> read, const KernelTable& kernels);
 
 // What such a shard takes in memory once it is packed, in bytes.
 uint64_t PackedExpertBytes(const ShardInfo& shard, const KernelTable& kernels);

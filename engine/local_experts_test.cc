@@ -180,15 +180,23 @@ class PackExpertShardTest : public LocalExpertsTest {
     shard_.expert = 3;
     shard_.file_bytes = file_.size();
   }
-  absl::StatusCode Pack() {
-    return PackExpertShard(config_, shard_, file_, SelectedKernels()).status().code();
+  absl::StatusCode Pack() { return PackFile().status().code(); }
+  absl::StatusOr<std::shared_ptr<const ExpertWeights>> PackFile() {
+    size_t at = 0;
+    const auto read = [&](std::span<std::byte> piece) {
+      if (piece.size() > file_.size() - at) return absl::OutOfRangeError("the file ends");
+      std::copy_n(file_.begin() + static_cast<ptrdiff_t>(at), piece.size(), piece.begin());
+      at += piece.size();
+      return absl::OkStatus();
+    };
+    return PackExpertShard(config_, shard_, read, SelectedKernels());
   }
   ShardInfo shard_;
   std::vector<std::byte> file_;
 };
 
 TEST_F(PackExpertShardTest, IsTheExpertOfTheStacks) {
-  const auto packed = PackExpertShard(config_, shard_, file_, SelectedKernels());
+  const auto packed = PackFile();
   ASSERT_TRUE(packed.ok()) << packed.status();
   EXPECT_EQ((*packed)->n_bytes(), PackedExpertBytes(shard_, SelectedKernels()));
   LoadedExperts whole = LoadExperts(config_, *weights_, {}, {});
@@ -206,6 +214,8 @@ TEST_F(PackExpertShardTest, RefusesWhatDoesNotFitTheModel) {
   shard_.tensors[2].offset = file_.size();
   EXPECT_EQ(Pack(), absl::StatusCode::kInvalidArgument);
   shard_.tensors[2].offset = ~uint64_t{0};
+  EXPECT_EQ(Pack(), absl::StatusCode::kInvalidArgument);
+  shard_.tensors[2].offset = shard_.tensors[1].offset;  // On top of another one.
   EXPECT_EQ(Pack(), absl::StatusCode::kInvalidArgument);
   shard_.tensors.pop_back();
   EXPECT_EQ(Pack(), absl::StatusCode::kInvalidArgument);

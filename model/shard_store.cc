@@ -16,30 +16,27 @@ constexpr std::string_view kPart = ".part";      // Arriving.
 constexpr std::string_view kTemporary = ".tmp";  // A link that is being checked.
 constexpr size_t kPieceBytes = size_t{1} << 20;  // Read, then hashed while the caches hold it.
 
-// The hash of a file, read in pieces: into `whole`, or nowhere if that is null.
-absl::StatusOr<Sha256Digest> HashFile(const ReadableFile& file, std::byte* whole) {
-  std::vector<std::byte> scratch(whole == nullptr ? std::min<uint64_t>(kPieceBytes, file.size())
-                                                  : 0);
+absl::Status WrongSize(const std::string& path, uint64_t n_bytes, const ShardInfo& shard) {
+  return absl::DataLossError(
+      absl::StrCat(path, ": has ", n_bytes, " bytes, the manifest says ", shard.file_bytes));
+}
+
+absl::Status WrongHash(const std::string& path, const Sha256Digest& found) {
+  return absl::DataLossError(absl::StrCat(path, ": its SHA-256 is ", ToHex(found)));
+}
+
+// DataLoss unless the file is the shard.
+absl::Status CheckFile(const ReadableFile& file, const std::string& path, const ShardInfo& shard) {
+  if (file.size() != shard.file_bytes) return WrongSize(path, file.size(), shard);
+  std::vector<std::byte> piece(std::min<uint64_t>(kPieceBytes, file.size()));
   Sha256Stream hash;
-  for (uint64_t at = 0; at < file.size(); at += kPieceBytes) {
-    const size_t n = std::min<uint64_t>(kPieceBytes, file.size() - at);
-    const std::span<std::byte> piece(whole == nullptr ? scratch.data() : whole + at, n);
+  for (uint64_t at = 0; at < file.size(); at += piece.size()) {
+    piece.resize(std::min<uint64_t>(piece.size(), file.size() - at));
     SHOAL_RETURN_IF_ERROR(file.Read(at, piece));
     hash.Update(piece);
   }
-  return hash.Finish();
-}
-
-// DataLoss unless the file is the shard. Fills `whole` if it is not null.
-absl::Status CheckFile(const ReadableFile& file, const std::string& path, const ShardInfo& shard,
-                       std::byte* whole) {
-  if (file.size() != shard.file_bytes) {
-    return absl::DataLossError(
-        absl::StrCat(path, ": has ", file.size(), " bytes, the manifest says ", shard.file_bytes));
-  }
-  SHOAL_ASSIGN_OR_RETURN(const Sha256Digest hash, HashFile(file, whole));
-  if (hash == shard.hash) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat(path, ": its SHA-256 is ", ToHex(hash)));
+  const Sha256Digest found = hash.Finish();
+  return found == shard.hash ? absl::OkStatus() : WrongHash(path, found);
 }
 
 // Bytes of the file at `path`; 0 if there is none.
@@ -94,20 +91,56 @@ bool ShardStore::Has(const ShardInfo& shard) const {
   return FileBytes(files_, PathOf(shard.hash)) == shard.file_bytes;
 }
 
-absl::Status ShardStore::Check(const ShardInfo& shard, AlignedBuffer* whole) {
+absl::StatusOr<ShardStore::Reader> ShardStore::StartReading(const ShardInfo& shard) {
   const std::string path = PathOf(shard.hash);
-  SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> file, files_->Open(path));
-  const bool keep = whole != nullptr && file->size() == shard.file_bytes;
-  if (keep && whole->size() != shard.file_bytes) *whole = AlignedBuffer(shard.file_bytes);
-  const absl::Status status = CheckFile(*file, path, shard, keep ? whole->data() : nullptr);
-  if (!absl::IsDataLoss(status)) return status;
+  SHOAL_ASSIGN_OR_RETURN(std::unique_ptr<ReadableFile> file, files_->Open(path));
+  if (file->size() != shard.file_bytes) {
+    return Discard(shard, WrongSize(path, file->size(), shard));
+  }
+  return Reader(this, &shard, std::move(file));
+}
+
+absl::Status ShardStore::Reader::Read(std::span<std::byte> piece) {
+  const absl::Status read = file_->Read(offset_, piece);
+  if (absl::IsDataLoss(read)) return store_->Discard(*shard_, read);
+  SHOAL_RETURN_IF_ERROR(read);
+  hash_.Update(piece);
+  if (offset_ < header_.size()) {
+    const size_t n = std::min<uint64_t>(header_.size() - offset_, piece.size());
+    std::copy_n(piece.begin(), n, header_.begin() + static_cast<ptrdiff_t>(offset_));
+  }
+  offset_ += piece.size();
+  return absl::OkStatus();
+}
+
+absl::Status ShardStore::Reader::Finish() {
+  std::vector<std::byte> piece(std::min<uint64_t>(kPieceBytes, file_->size() - offset_));
+  while (offset_ < file_->size()) {
+    piece.resize(std::min<uint64_t>(piece.size(), file_->size() - offset_));
+    SHOAL_RETURN_IF_ERROR(Read(piece));
+  }
+  const std::string path = store_->PathOf(shard_->hash);
+  const Sha256Digest found = hash_.Finish();
+  if (found != shard_->hash) return store_->Discard(*shard_, WrongHash(path, found));
+  const uint64_t n_header = std::min<uint64_t>(header_.size(), file_->size());
+  const absl::StatusOr<uint64_t> data_bytes = DecodeShardHeader({header_.data(), n_header});
+  if (data_bytes.ok() && *data_bytes == file_->size() - kShardHeaderBytes) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      path, ": bears its hash but is no shard: ",
+      data_bytes.ok() ? absl::StrCat("data_bytes is ", *data_bytes, ", ",
+                                     file_->size() - kShardHeaderBytes, " follow its header")
+                      : std::string(data_bytes.status().message()),
+      "; import the model anew"));
+}
+
+absl::Status ShardStore::Discard(const ShardInfo& shard, const absl::Status& why) {
   {
     const MutexLock lock(&mu_);
     ++n_corrupt_;
   }
-  const absl::Status removed = files_->Remove(path);
+  const absl::Status removed = files_->Remove(PathOf(shard.hash));
   return absl::DataLossError(absl::StrCat(
-      std::string(status.message()),
+      std::string(why.message()),
       removed.ok() ? "; deleted, fetch it again"
                    : absl::StrCat("; and cannot be deleted: ", std::string(removed.message()))));
 }
@@ -119,21 +152,19 @@ absl::StatusOr<AlignedBuffer> ShardStore::Load(const ShardInfo& shard) {
 }
 
 absl::Status ShardStore::LoadInto(const ShardInfo& shard, AlignedBuffer* whole) {
-  SHOAL_RETURN_IF_ERROR(Check(shard, whole));
-  const size_t n = std::min(kShardHeaderBytes, whole->size());
-  const absl::StatusOr<uint64_t> data_bytes = DecodeShardHeader({whole->data(), n});
-  if (!data_bytes.ok() || *data_bytes != whole->size() - kShardHeaderBytes) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        PathOf(shard.hash), ": bears its hash but is no shard: ",
-        data_bytes.ok() ? absl::StrCat("data_bytes is ", *data_bytes, ", ",
-                                       whole->size() - kShardHeaderBytes, " follow its header")
-                        : std::string(data_bytes.status().message()),
-        "; import the model anew"));
+  SHOAL_ASSIGN_OR_RETURN(Reader reader, StartReading(shard));
+  if (whole->size() != shard.file_bytes) *whole = AlignedBuffer(shard.file_bytes);
+  for (uint64_t at = 0; at < shard.file_bytes; at += kPieceBytes) {
+    SHOAL_RETURN_IF_ERROR(
+        reader.Read({whole->data() + at, std::min<uint64_t>(kPieceBytes, shard.file_bytes - at)}));
   }
-  return absl::OkStatus();
+  return reader.Finish();
 }
 
-absl::Status ShardStore::Verify(const ShardInfo& shard) { return Check(shard, nullptr); }
+absl::Status ShardStore::Verify(const ShardInfo& shard) {
+  SHOAL_ASSIGN_OR_RETURN(Reader reader, StartReading(shard));
+  return reader.Finish();
+}
 
 absl::Status ShardStore::ReadChunk(const Sha256Digest& hash, uint64_t offset,
                                    std::span<std::byte> out) const {
@@ -156,7 +187,7 @@ absl::Status ShardStore::TakeFrom(const ShardStore& other, const ShardInfo& shar
 
 absl::Status ShardStore::TakeLink(const std::string& link, const ShardInfo& shard) {
   SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> file, files_->Open(link));
-  SHOAL_RETURN_IF_ERROR(CheckFile(*file, link, shard, nullptr));
+  SHOAL_RETURN_IF_ERROR(CheckFile(*file, link, shard));
   SHOAL_RETURN_IF_ERROR(files_->Rename(link, PathOf(shard.hash)));
   // Where both are names of one file already, a rename does nothing and leaves them both.
   if (files_->Exists(link)) files_->Remove(link).IgnoreError();

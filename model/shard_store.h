@@ -1,9 +1,11 @@
 #pragma once
 
+#include <array>
 #include <memory>
 #include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -26,14 +28,38 @@ class ShardStore {
   // Whether a file of that name and size lies here; says nothing about its bytes.
   bool Has(const ShardInfo& shard) const;
 
-  // The whole file in memory, its hash verified over exactly these bytes (I5, S22). NotFound when
-  // it is not here. DataLoss when it is not what its name says or cannot be read: it is deleted
-  // then, and counted. InvalidArgument when the manifest names a file that is no shard.
+  // A stored file that is read once, from begin to end. What it gave counts only when Finish is OK:
+  // its hash is of exactly these bytes (I5, S22).
+  class Reader {
+   public:
+    // The next piece.size() bytes. DataLoss as below.
+    absl::Status Read(std::span<std::byte> piece);
+    // Reads what is left. DataLoss when the file is not what its name says or cannot be read: it is
+    // deleted then, and counted. InvalidArgument when the manifest names a file that is no shard.
+    absl::Status Finish();
+
+   private:
+    friend class ShardStore;
+    Reader(ShardStore* store, const ShardInfo* shard, std::unique_ptr<ReadableFile> file)
+        : store_(store), shard_(shard), file_(std::move(file)) {}
+
+    ShardStore* store_;
+    const ShardInfo* shard_;
+    std::unique_ptr<ReadableFile> file_;
+    uint64_t offset_ = 0;
+    Sha256Stream hash_;
+    std::array<std::byte, 64> header_ = {};
+  };
+  // NotFound when it is not here; DataLoss as above when it has another size. `shard` outlives the
+  // reader.
+  absl::StatusOr<Reader> StartReading(const ShardInfo& shard);
+
+  // The whole file in memory, verified, with the reader's errors.
   absl::StatusOr<AlignedBuffer> Load(const ShardInfo& shard);
   // The same into `whole`, which is allocated anew unless it has just the right size: fresh memory
   // costs as much as hashing it. Its bytes are nothing after an error.
   absl::Status LoadInto(const ShardInfo& shard, AlignedBuffer* whole);
-  // The same check without keeping the bytes; memory holds one chunk.
+  // The same check without keeping the bytes; memory holds one piece.
   absl::Status Verify(const ShardInfo& shard);
 
   // One chunk of a stored file as it is, for another node, which checks it. NotFound, OutOfRange.
@@ -79,7 +105,7 @@ class ShardStore {
   // Removes shards that are not in `keep`, and half-written files of them. Returns freed bytes.
   absl::StatusOr<uint64_t> Sweep(const std::set<Sha256Digest>& keep);
 
-  uint64_t n_corrupt() const;  // Found so far by Load and Verify.
+  uint64_t n_corrupt() const;  // Found so far by readers.
   const std::string& directory() const { return directory_; }
   FileSystem* files() const { return files_; }
 
@@ -88,8 +114,8 @@ class ShardStore {
   std::string PathOf(const Sha256Digest& hash) const;
   std::string UnnamedPath() const;
   absl::Status MakeFolder(const Sha256Digest& hash) const;
-  // Load and Verify; fills `whole` unless it is null.
-  absl::Status Check(const ShardInfo& shard, AlignedBuffer* whole);
+  // Deletes a file that is not its shard, and counts it. Returns `why` with what became of it.
+  absl::Status Discard(const ShardInfo& shard, const absl::Status& why);
   absl::Status TakeLink(const std::string& link, const ShardInfo& shard);
   absl::Status CopyFrom(const ShardStore& other, const ShardInfo& shard);
   // Every file that is a shard's, whole or half-written; others are passed over.

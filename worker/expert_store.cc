@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <span>
 #include <thread>
 #include <tuple>
 #include <utility>
@@ -10,7 +11,6 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/thread_priority.h"
-#include "engine/expert_weights.h"
 
 namespace shoal {
 namespace {
@@ -78,10 +78,7 @@ void ExpertStore::Assign(const ExpertSet& assigned, const ExpertSet& first) {
 absl::Time ExpertStore::RunOnce(const std::atomic<bool>* cancelled) {
   UnloadDue();
   if (options_.n_threads > 1 && !options_.is_busy()) LoadBatch(cancelled);
-  if (!LoadNext(/*may_fetch=*/true, cancelled, &file_)) {
-    file_ = AlignedBuffer();
-    TrimFiles();
-  }
+  if (!LoadNext(/*may_fetch=*/true, cancelled)) TrimFiles();
   return NextTime();
 }
 
@@ -119,13 +116,12 @@ std::optional<size_t> ExpertStore::TakeNext(bool may_fetch) {
 }
 
 // Works on one expert. False when there is none.
-bool ExpertStore::LoadNext(bool may_fetch, const std::atomic<bool>* cancelled,
-                           AlignedBuffer* file) {
+bool ExpertStore::LoadNext(bool may_fetch, const std::atomic<bool>* cancelled) {
   if (IsCancelled(cancelled)) return false;
   const std::optional<size_t> i = TakeNext(may_fetch);
   if (!i) return false;
   absl::Status status = FetchFile(*i, cancelled);
-  if (status.ok()) status = LoadFile(*i, file);
+  if (status.ok()) status = LoadFile(*i);
   if (!status.ok()) OnFailure(*i, status);
   MutexLock lock(&mu_);
   slots_[*i].loading = false;
@@ -135,22 +131,20 @@ bool ExpertStore::LoadNext(bool may_fetch, const std::atomic<bool>* cancelled,
 // Loads what lies on this disk, with all threads, as long as no call comes.
 void ExpertStore::LoadBatch(const std::atomic<bool>* cancelled) {
   const absl::Time until = options_.clock->Now() + kBatchTime;
-  const auto load = [&](AlignedBuffer* file) {
+  const auto load = [&] {
     while (options_.clock->Now() < until && !options_.is_busy() &&
-           LoadNext(/*may_fetch=*/false, cancelled, file)) {
+           LoadNext(/*may_fetch=*/false, cancelled)) {
     }
   };
-  // No thread is started for nothing.
-  if (!LoadNext(/*may_fetch=*/false, cancelled, &file_)) return;
+  if (!LoadNext(/*may_fetch=*/false, cancelled)) return;  // No thread is started for nothing.
   std::vector<std::thread> threads;
   for (int t = 1; t < options_.n_threads; ++t) {
     threads.emplace_back([&] {
       LowerThreadPriority();
-      AlignedBuffer file;
-      load(&file);
+      load();
     });
   }
-  load(&file_);
+  load();
   for (std::thread& thread : threads) thread.join();
 }
 
@@ -167,7 +161,7 @@ absl::Status ExpertStore::FetchFile(size_t i, const std::atomic<bool>* cancelled
   return absl::OkStatus();
 }
 
-absl::Status ExpertStore::LoadFile(size_t i, AlignedBuffer* file) {
+absl::Status ExpertStore::LoadFile(size_t i) {
   const ShardInfo* shard = nullptr;
   {
     MutexLock lock(&mu_);
@@ -175,24 +169,32 @@ absl::Status ExpertStore::LoadFile(size_t i, AlignedBuffer* file) {
     shard = slots_[i].shard;
   }
   SHOAL_RETURN_IF_ERROR(Reserve(i));
-  const auto weights = [&]() -> absl::StatusOr<std::shared_ptr<const ExpertWeights>> {
-    SHOAL_RETURN_IF_ERROR(options_.files->LoadInto(*shard, file));
-    return PackExpertShard(manifest_->config, *shard, {file->data(), file->size()},
-                           served_->experts().kernels());
-  }();
+  absl::StatusOr<std::shared_ptr<const ExpertWeights>> weights = ReadAndPack(*shard);
   if (weights.ok()) {
-    Publish(i, *weights);
+    Publish(i, *std::move(weights));
     return absl::OkStatus();
   }
   MutexLock lock(&mu_);
-  memory_bytes_ -= slots_[i].packed_bytes + shard->file_bytes;
+  memory_bytes_ -= slots_[i].packed_bytes;
   return weights.status();
 }
 
-// Takes the room for an expert and for its file, which is there as long as it is packed.
+absl::StatusOr<std::shared_ptr<const ExpertWeights>> ExpertStore::ReadAndPack(
+    const ShardInfo& shard) const {
+  SHOAL_ASSIGN_OR_RETURN(ShardStore::Reader file, options_.files->StartReading(shard));
+  SHOAL_ASSIGN_OR_RETURN(
+      std::shared_ptr<const ExpertWeights> weights,
+      PackExpertShard(
+          manifest_->config, shard, [&](std::span<std::byte> piece) { return file.Read(piece); },
+          served_->experts().kernels()));
+  SHOAL_RETURN_IF_ERROR(file.Finish());
+  return weights;
+}
+
+// Takes the room for an expert.
 absl::Status ExpertStore::Reserve(size_t i) {
   MutexLock lock(&mu_);
-  const uint64_t n_bytes = slots_[i].packed_bytes + slots_[i].shard->file_bytes;
+  const uint64_t n_bytes = slots_[i].packed_bytes;
   if (memory_bytes_ + n_bytes > options_.memory_bytes) {
     return absl::ResourceExhaustedError(
         absl::StrCat("needs ", n_bytes, " bytes of memory, ", memory_bytes_, " of ",
@@ -207,7 +209,6 @@ void ExpertStore::Publish(size_t i, std::shared_ptr<const ExpertWeights> weights
   const absl::Time now = options_.clock->Now();
   MutexLock lock(&mu_);
   Slot& slot = slots_[i];
-  memory_bytes_ -= slot.shard->file_bytes;
   slot.loaded = true;
   slot.n_failures = 0;
   ++counted_.n_loaded;

@@ -10,9 +10,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "base/aligned_buffer.h"
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "engine/expert_weights.h"
 #include "model/expert_set.h"
 #include "model/manifest.h"
 #include "model/shard_store.h"
@@ -87,12 +87,11 @@ class ExpertStore {
   }
   void UnloadDue() SHOAL_EXCLUDES(mu_);
   std::optional<size_t> TakeNext(bool may_fetch) SHOAL_EXCLUDES(mu_);
-  // `file`: what the thread read last, to be read into again.
-  bool LoadNext(bool may_fetch, const std::atomic<bool>* cancelled, AlignedBuffer* file)
-      SHOAL_EXCLUDES(mu_);
+  bool LoadNext(bool may_fetch, const std::atomic<bool>* cancelled) SHOAL_EXCLUDES(mu_);
   void LoadBatch(const std::atomic<bool>* cancelled) SHOAL_EXCLUDES(mu_);
   absl::Status FetchFile(size_t i, const std::atomic<bool>* cancelled) SHOAL_EXCLUDES(mu_);
-  absl::Status LoadFile(size_t i, AlignedBuffer* file) SHOAL_EXCLUDES(mu_);
+  absl::Status LoadFile(size_t i) SHOAL_EXCLUDES(mu_);
+  absl::StatusOr<std::shared_ptr<const ExpertWeights>> ReadAndPack(const ShardInfo& shard) const;
   absl::Status Reserve(size_t i) SHOAL_EXCLUDES(mu_);
   void Publish(size_t i, std::shared_ptr<const ExpertWeights> weights) SHOAL_EXCLUDES(mu_);
   void OnFailure(size_t i, const absl::Status& why) SHOAL_EXCLUDES(mu_);
@@ -104,7 +103,6 @@ class ExpertStore {
   const Options options_;
   const std::shared_ptr<const Manifest> manifest_;
   const std::shared_ptr<Served> served_;
-  AlignedBuffer file_;  // Of RunOnce's thread; empty while there is nothing to load.
 
   mutable Mutex mu_;
   std::vector<Slot> slots_ SHOAL_GUARDED_BY(mu_);  // [n_layers * n_experts]
