@@ -45,8 +45,8 @@ absl::Status RunUnlessSignalled(Signals& signals, std::atomic<bool>* cancelled, 
   return status;
 }
 
-// The workers of a snapshot, as dispatch knows them. The planner gives each experts in proportion to
-// its measured speed: how many it is to hold says how much of a step it can bear.
+// The workers of a snapshot, as dispatch knows them. The planner gives each experts in proportion
+// to its measured speed: how many it is to hold says how much of a step it can bear.
 std::vector<WorkerMember> WorkersOf(const Snapshot& snapshot) {
   std::vector<WorkerMember> workers;
   for (const Snapshot::Member& member : snapshot.members) {
