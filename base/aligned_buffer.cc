@@ -20,8 +20,8 @@ PageArena& Arena() {
 }  // namespace
 
 void AlignedBuffer::Free::operator()(std::byte* p) const {
-  if (n_paged > 0) {
-    Arena().Release(p, n_paged);
+  if (paged_bytes > 0) {
+    Arena().Release(p, paged_bytes);
   } else {
     std::free(p);
   }

@@ -21,9 +21,9 @@ class AlignedBuffer {
 
  private:
   struct Free {
-    size_t n_paged;  // Bytes in pages of their own; 0: from the heap.
-    Free() : n_paged(0) {}
-    explicit Free(size_t n) : n_paged(n) {}
+    size_t paged_bytes;  // Bytes in pages of their own; 0: from the heap.
+    Free() : paged_bytes(0) {}
+    explicit Free(size_t n) : paged_bytes(n) {}
     void operator()(std::byte* p) const;
   };
   std::unique_ptr<std::byte, Free> data_;

@@ -1,5 +1,6 @@
 #include "base/page_arena.h"
 
+#include <sanitizer/asan_interface.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -22,8 +23,8 @@ size_t PageBytes() {
 // Maps `n_bytes`, a multiple of a huge page, at the begin of one; null when there is no room.
 std::byte* MapRegion(size_t n_bytes) {
   constexpr size_t kHuge = PageArena::kHugePageBytes;
-  void* mapped = mmap(nullptr, n_bytes + kHuge, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* mapped =
+      mmap(nullptr, n_bytes + kHuge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapped == MAP_FAILED) return nullptr;
   auto* const begin = static_cast<std::byte*>(mapped);
   const size_t before =
@@ -32,6 +33,7 @@ std::byte* MapRegion(size_t n_bytes) {
   munmap(begin + before + n_bytes, kHuge - before);
   // Advice only: without huge pages all works, slower.
   madvise(begin + before, n_bytes, MADV_HUGEPAGE);
+  ASAN_POISON_MEMORY_REGION(begin + before, n_bytes);
   return begin + before;
 }
 
@@ -42,8 +44,14 @@ PageArena::~PageArena() {
   SHOAL_CHECK(regions_.empty());
 }
 
+// Under the address sanitizer only the bytes that were asked for may be touched.
 std::byte* PageArena::Allocate(size_t n_bytes) {
-  n_bytes = RoundUp(n_bytes, PageBytes());
+  std::byte* const p = AllocatePages(RoundUp(n_bytes, PageBytes()));
+  if (p != nullptr) ASAN_UNPOISON_MEMORY_REGION(p, n_bytes);
+  return p;
+}
+
+std::byte* PageArena::AllocatePages(size_t n_bytes) {
   MutexLock lock(&mu_);
   std::byte* p = TakeFree(n_bytes);
   if (p != nullptr) return p;
@@ -68,6 +76,7 @@ std::byte* PageArena::TakeFree(size_t n_bytes) {
 void PageArena::Release(std::byte* p, size_t n_bytes) {
   n_bytes = RoundUp(n_bytes, PageBytes());
   madvise(p, n_bytes, MADV_DONTNEED);  // Zeroes when it is touched again.
+  ASAN_POISON_MEMORY_REGION(p, n_bytes);
   MutexLock lock(&mu_);
   const auto region = std::prev(regions_.upper_bound(p));
   std::byte* const region_end = region->first + region->second;
@@ -85,6 +94,7 @@ void PageArena::Release(std::byte* p, size_t n_bytes) {
     }
   }
   if (n_bytes == region->second) {
+    ASAN_UNPOISON_MEMORY_REGION(p, n_bytes);
     munmap(p, n_bytes);
     regions_.erase(region);
     return;
@@ -92,7 +102,7 @@ void PageArena::Release(std::byte* p, size_t n_bytes) {
   free_[p] = n_bytes;
 }
 
-size_t PageArena::n_mapped() const {
+size_t PageArena::mapped_bytes() const {
   MutexLock lock(&mu_);
   size_t n_bytes = 0;
   for (const auto& [begin, size] : regions_) n_bytes += size;

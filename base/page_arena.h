@@ -9,7 +9,8 @@ namespace shoal {
 
 // Memory in whole pages out of regions that begin on a huge page and ask for huge ones: buffers
 // smaller than a huge page then lie side by side on one, where mappings of their own would get
-// none. First fit by address. What is released goes back to the system at once. Thread-safe.
+// none. First fit by address. What is released goes back to the system: whole huge pages at once,
+// parts of one when memory is short. Thread-safe.
 class PageArena {
  public:
   static constexpr size_t kRegionBytes = size_t{64} << 20;
@@ -24,11 +25,12 @@ class PageArena {
   void Release(std::byte* p, size_t n_bytes) SHOAL_EXCLUDES(mu_);
 
   // Address space that is held, in bytes.
-  size_t n_mapped() const SHOAL_EXCLUDES(mu_);
+  size_t mapped_bytes() const SHOAL_EXCLUDES(mu_);
 
  private:
   using Ranges = std::map<std::byte*, size_t>;  // Bytes by begin.
 
+  std::byte* AllocatePages(size_t n_bytes) SHOAL_EXCLUDES(mu_);
   std::byte* TakeFree(size_t n_bytes) SHOAL_REQUIRES(mu_);
 
   mutable Mutex mu_;

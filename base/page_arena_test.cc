@@ -1,5 +1,7 @@
 #include "base/page_arena.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -11,7 +13,7 @@
 namespace shoal {
 namespace {
 
-constexpr size_t kPage = 4096;
+const auto kPage = static_cast<size_t>(sysconf(_SC_PAGESIZE));
 
 bool IsFilledWith(const std::byte* p, size_t n, std::byte value) {
   return std::all_of(p, p + n, [value](std::byte byte) { return byte == value; });
@@ -23,22 +25,22 @@ TEST(PageArenaTest, PiecesShareRegionsOfHugePages) {
   std::byte* const b = arena.Allocate(10 * kPage - 5);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(a) % PageArena::kHugePageBytes, 0U);
   EXPECT_EQ(b, a + 10 * kPage);
-  EXPECT_EQ(arena.n_mapped(), PageArena::kRegionBytes);
+  EXPECT_EQ(arena.mapped_bytes(), PageArena::kRegionBytes);
   std::byte* const large = arena.Allocate(PageArena::kRegionBytes + 1);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(large) % PageArena::kHugePageBytes, 0U);
-  EXPECT_EQ(arena.n_mapped(), 2 * PageArena::kRegionBytes + PageArena::kHugePageBytes);
+  EXPECT_EQ(arena.mapped_bytes(), 2 * PageArena::kRegionBytes + PageArena::kHugePageBytes);
   arena.Release(large, PageArena::kRegionBytes + 1);
   arena.Release(a, 10 * kPage);
   EXPECT_EQ(arena.Allocate(4 * kPage), a);  // The first that fits.
   arena.Release(a, 4 * kPage);
   arena.Release(b, 10 * kPage - 5);
-  EXPECT_EQ(arena.n_mapped(), 0U);
+  EXPECT_EQ(arena.mapped_bytes(), 0U);
 }
 
 TEST(PageArenaTest, ReturnsNullWhereTheSystemHasNoRoom) {
   PageArena arena;
   EXPECT_EQ(arena.Allocate(size_t{1} << 60), nullptr);
-  EXPECT_EQ(arena.n_mapped(), 0U);
+  EXPECT_EQ(arena.mapped_bytes(), 0U);
 }
 
 // Goal: pieces are zeroed, never overlap whatever comes and goes, and nothing is left in the end.
@@ -75,7 +77,7 @@ TEST(PageArenaTest, RandomPiecesAreZeroedAndApart) {
     pieces.push_back({p, n_bytes, value});
   }
   while (!pieces.empty() && !testing::Test::HasFatalFailure()) release(0);
-  EXPECT_EQ(arena.n_mapped(), 0U);
+  EXPECT_EQ(arena.mapped_bytes(), 0U);
 }
 
 }  // namespace

@@ -326,12 +326,16 @@ absl::Status Node::EnsureShards(std::span<const ShardInfo* const> shards, const 
   return first_error;
 }
 
+bool Node::SyncShards() {
+  const absl::Status synced = data_->shards().Sync();
+  if (synced.ok()) return true;
+  Log(LogLevel::kWarning, "what was fetched could not be synced, and is fetched again when needed",
+      {{"why", std::string(synced.message())}});
+  return false;
+}
+
 void Node::KeepOnly(const Sha256Digest& model_id) {
-  if (const absl::Status synced = data_->shards().Sync(); !synced.ok()) {
-    Log(LogLevel::kWarning, "shards not synced, old files not removed",
-        {{"why", std::string(synced.message())}});
-    return;
-  }
+  if (!SyncShards()) return;
   absl::Status tidied;
   const auto models = data_->ListModels();
   tidied.Update(models.status());

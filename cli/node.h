@@ -110,6 +110,9 @@ class Node {
   using Progress = std::function<void(uint64_t bytes_done, uint64_t bytes_all)>;
   absl::Status EnsureShards(std::span<const ShardInfo* const> shards, const Progress& progress,
                             const std::atomic<bool>* cancelled);
+  // Makes what EnsureShards has fetched survive a power cut. False, and logged, if it could not;
+  // then it is no longer there.
+  bool SyncShards();
   // Everything of this model that this node needs is here: makes it survive a power cut, then lets
   // go of the files of other models, but for what somebody has imported here. A failure is logged.
   void KeepOnly(const Sha256Digest& model_id);

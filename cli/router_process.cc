@@ -27,6 +27,7 @@ constexpr absl::Duration kLook = absl::Milliseconds(20);  // Between looks at a 
 constexpr absl::Duration kWaitPeriod = absl::Milliseconds(250);
 constexpr absl::Duration kSayPeriod = absl::Seconds(5);  // Between words on what is missing.
 constexpr absl::Duration kFirstWord = absl::Seconds(2);  // Of the coordinator, at the start.
+constexpr int kMaxLoads = 3;                             // Of one model's stored weights.
 
 // Runs `work` on a thread of its own until it ends; a signal sets `cancelled`.
 template <typename Work>
@@ -45,16 +46,14 @@ absl::Status RunUnlessSignalled(Signals& signals, std::atomic<bool>* cancelled, 
   return status;
 }
 
-// The workers of a snapshot, as dispatch knows them. The planner gives each experts in proportion
-// to its measured speed: how many it is to hold says how much of a step it can bear.
+// The workers of a snapshot, as dispatch knows them.
 std::vector<WorkerMember> WorkersOf(const Snapshot& snapshot) {
   std::vector<WorkerMember> workers;
   for (const Snapshot::Member& member : snapshot.members) {
     if (member.node.role != NodeRole::kWorker) continue;
     workers.push_back({.node_id = member.node.node_id,
                        .address = member.peer_address,
-                       .draining = member.draining,
-                       .speed = static_cast<double>(member.assigned.size())});
+                       .draining = member.draining});
   }
   return workers;
 }
@@ -73,6 +72,7 @@ class RouterProcess {
   void Rest(absl::Duration time) SHOAL_EXCLUDES(mu_);
   absl::Status Load();
   absl::Status TakeShards(const Node::Model& model);
+  void PutDamagedAside(const Node::Model& model);
   bool WaitUntilServable();
   void SetModel(const Sha256Digest& id, RemoteExperts* experts) SHOAL_EXCLUDES(mu_);
   void TakeMembers() SHOAL_EXCLUDES(mu_);
@@ -152,7 +152,7 @@ void RouterProcess::Rest(absl::Duration time) {
 absl::Status RouterProcess::Load() {
   HearCoordinator();
   Backoff backoff(absl::Milliseconds(100), absl::Seconds(2), SystemRandom());
-  for (size_t n_loads = 0; !cancelled_.load();) {
+  for (int n_loads = 0; !cancelled_.load();) {
     const auto model = node_->WaitForModel(MonotonicNow() + kWaitPeriod, &cancelled_);
     if (!model.ok()) {
       Say(model.status());
@@ -167,9 +167,12 @@ absl::Status RouterProcess::Load() {
     }
     options_.serve.model.model_id = model->manifest.id;
     auto loaded = LoadedModel::Load(options_.serve.model);
-    // What lay damaged on the disk has been put aside, and comes anew.
     const bool damaged = absl::IsDataLoss(loaded.status()) || absl::IsNotFound(loaded.status());
-    if (damaged && ++n_loads <= model->manifest.manifest.shards.size()) continue;
+    if (damaged && ++n_loads < kMaxLoads) {
+      Say(loaded.status());
+      PutDamagedAside(*model);
+      continue;
+    }
     if (!loaded.ok()) return loaded.status();
     model_ = *std::move(loaded);
     SetModel(model->manifest.id, model_->remote_experts());
@@ -181,6 +184,13 @@ absl::Status RouterProcess::Load() {
     model_.reset();
   }
   return absl::OkStatus();
+}
+
+// Loading ends at the first one; after a power cut there may be many. They come anew.
+void RouterProcess::PutDamagedAside(const Node::Model& model) {
+  for (const ShardInfo* shard : TrunkShards(model.manifest.manifest)) {
+    node_->data().shards().Verify(*shard).IgnoreError();  // Deletes what is damaged.
+  }
 }
 
 absl::Status RouterProcess::TakeShards(const Node::Model& model) {

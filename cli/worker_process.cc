@@ -245,6 +245,7 @@ PlacementFollower::Options WorkerProcess::FollowerOptions() {
       report.resident = advertised;
     });
   };
+  options.on_idle = [this] { node_->SyncShards(); };
   options.on_complete = [this](const Sha256Digest& model_id) { OnComplete(model_id); };
   return options;
 }

@@ -86,7 +86,7 @@ class PlacementKeeper {
   bool topped_up_ = false;             // Some expert has more holders than planned.
   std::optional<absl::Time> plan_wanted_since_;
   std::optional<absl::Time> urgent_since_;
-  bool moving_ = false;  // Somebody is not to hold yet, or still is, what is planned.
+  bool moving_ = false;                        // Somebody has not been told all of the plan yet.
   absl::Time changed_ = absl::InfinitePast();  // When records were returned last.
   std::string text_ = "no model is set; `shoal model set MODEL`";
 };

@@ -7,10 +7,12 @@
 #include <span>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/expert_shards.h"
 #include "tests/support/random_experts.h"
 
 namespace shoal {
@@ -204,6 +206,48 @@ TEST_F(PackExpertShardTest, IsTheExpertOfTheStacks) {
   whole.experts->Remove(1, 3);
   whole.experts->Insert(1, 3, *packed);
   EXPECT_TRUE(SameBits(Run(*whole.experts, 1), expected));
+}
+
+// Goal: matrices that are read in several pieces are packed as wholes are: many rows, the last
+// piece short; rows of which 16 are more than a piece; a gap in the file that is more than one.
+TEST(PackLargeExpertTest, PiecesGiveTheBitsOfTheWhole) {
+  for (const auto& [hidden_dim, ffn_dim] : {std::pair(1024, 992), std::pair(64, 16384)}) {
+    ModelConfig config = TinyExpertsConfig();
+    config.n_layers = 1;
+    config.n_experts = 2;
+    config.top_k = 1;
+    config.hidden_dim = hidden_dim;
+    config.ffn_dim = ffn_dim;
+    const std::unique_ptr<MemoryWeights> weights = RandomExpertWeights(config, DType::kQ8_0, 8);
+    const ExpertShardFiles cut = CutExperts(config, *weights);
+    ShardInfo shard = cut.manifest.shards[1];
+    constexpr uint64_t kGap = 300 << 10;
+    std::string file = cut.files[1];
+    const uint64_t at = shard.tensors[1].offset;
+    file.insert(at, kGap, 'x');
+    for (ShardTensor& tensor : shard.tensors) tensor.offset += tensor.offset >= at ? kGap : 0;
+    shard.file_bytes = file.size();
+    size_t n_read = 0;
+    int n_pieces = 0;
+    const auto read = [&](std::span<std::byte> piece) {
+      std::memcpy(piece.data(), file.data() + n_read, piece.size());
+      n_read += piece.size();
+      ++n_pieces;
+      return absl::OkStatus();
+    };
+    const auto packed = PackExpertShard(config, shard, read, SelectedKernels());
+    ASSERT_TRUE(packed.ok()) << packed.status();
+    EXPECT_GT(n_pieces, 6);
+    const auto whole = ReadExpert(config, *weights, 0, 1, SelectedKernels());
+    ASSERT_TRUE(whole.ok()) << whole.status();
+    for (const auto matrix :
+         {&ExpertWeights::w_gate, &ExpertWeights::w_up, &ExpertWeights::w_down}) {
+      const PackedMatrix& got = (**packed).*matrix;
+      const PackedMatrix& expected = (**whole).*matrix;
+      ASSERT_EQ(got.n_bytes(), expected.n_bytes());
+      EXPECT_EQ(std::memcmp(got.view().data, expected.view().data, got.n_bytes()), 0);
+    }
+  }
 }
 
 TEST_F(PackExpertShardTest, RefusesWhatDoesNotFitTheModel) {

@@ -1,6 +1,7 @@
 #include "model/incoming_shard.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -13,8 +14,13 @@ namespace {
 
 class IncomingShard final : public ShardStore::Incoming {
  public:
-  IncomingShard(FileSystem* files, const ShardInfo& shard, std::string part, std::string path)
-      : files_(files), shard_(shard), part_(std::move(part)), path_(std::move(path)) {}
+  IncomingShard(FileSystem* files, const ShardInfo& shard, std::string part, std::string path,
+                std::function<void()> on_put)
+      : files_(files),
+        shard_(shard),
+        part_(std::move(part)),
+        path_(std::move(path)),
+        on_put_(std::move(on_put)) {}
 
   // Takes over the good begin of an earlier one.
   absl::Status Start() {
@@ -58,7 +64,9 @@ class IncomingShard final : public ShardStore::Incoming {
                                               "manifest contradicts itself"));
     }
     file_.reset();
-    return files_->Rename(part_, path_);
+    SHOAL_RETURN_IF_ERROR(files_->Rename(part_, path_));
+    on_put_();
+    return absl::OkStatus();
   }
 
  private:
@@ -140,6 +148,7 @@ class IncomingShard final : public ShardStore::Incoming {
   const ShardInfo& shard_;
   const std::string part_;
   const std::string path_;
+  const std::function<void()> on_put_;
   std::unique_ptr<WritableFile> file_;  // Null once it is committed or discarded.
   Sha256Stream hash_;
   uint64_t next_offset_ = 0;
@@ -147,11 +156,11 @@ class IncomingShard final : public ShardStore::Incoming {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ShardStore::Incoming>> OpenIncomingShard(FileSystem* files,
-                                                                        const ShardInfo& shard,
-                                                                        std::string part,
-                                                                        std::string path) {
-  auto incoming = std::make_unique<IncomingShard>(files, shard, std::move(part), std::move(path));
+absl::StatusOr<std::unique_ptr<ShardStore::Incoming>> OpenIncomingShard(
+    FileSystem* files, const ShardInfo& shard, std::string part, std::string path,
+    std::function<void()> on_put) {
+  auto incoming = std::make_unique<IncomingShard>(files, shard, std::move(part), std::move(path),
+                                                  std::move(on_put));
   SHOAL_RETURN_IF_ERROR(incoming->Start());
   return incoming;
 }

@@ -189,6 +189,7 @@ absl::Status ShardStore::TakeLink(const std::string& link, const ShardInfo& shar
   SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> file, files_->Open(link));
   SHOAL_RETURN_IF_ERROR(CheckFile(*file, link, shard));
   SHOAL_RETURN_IF_ERROR(files_->Rename(link, PathOf(shard.hash)));
+  OnPut(shard.hash);
   // Where both are names of one file already, a rename does nothing and leaves them both.
   if (files_->Exists(link)) files_->Remove(link).IgnoreError();
   return absl::OkStatus();
@@ -208,10 +209,27 @@ absl::Status ShardStore::CopyFrom(const ShardStore& other, const ShardInfo& shar
 absl::StatusOr<std::unique_ptr<ShardStore::Incoming>> ShardStore::Receive(const ShardInfo& shard) {
   SHOAL_RETURN_IF_ERROR(MakeFolder(shard.hash));
   const std::string path = PathOf(shard.hash);
-  return OpenIncomingShard(files_, shard, absl::StrCat(path, std::string(kPart)), path);
+  return OpenIncomingShard(files_, shard, absl::StrCat(path, std::string(kPart)), path,
+                           [this, &shard] { OnPut(shard.hash); });
 }
 
-absl::Status ShardStore::Sync() const { return files_->SyncAll(directory_); }
+absl::Status ShardStore::Sync() {
+  std::set<Sha256Digest> hashes;
+  {
+    const MutexLock lock(&mu_);
+    hashes.swap(unsynced_);
+  }
+  if (hashes.empty()) return absl::OkStatus();
+  const absl::Status synced = files_->SyncAll(directory_);
+  if (synced.ok()) return synced;
+  for (const Sha256Digest& hash : hashes) Remove(hash).IgnoreError();
+  return synced;
+}
+
+void ShardStore::OnPut(const Sha256Digest& hash) {
+  const MutexLock lock(&mu_);
+  unsynced_.insert(hash);
+}
 
 absl::StatusOr<bool> ShardStore::Put(const Sha256Digest& hash, std::span<const std::byte> bytes) {
   if (HasBytes(files_, PathOf(hash), bytes)) return false;

@@ -15,6 +15,7 @@
 #include "base/mutex.h"
 #include "base/sha256.h"
 #include "model/manifest.h"
+#include "model/shard.h"
 
 namespace shoal {
 
@@ -48,7 +49,7 @@ class ShardStore {
     std::unique_ptr<ReadableFile> file_;
     uint64_t offset_ = 0;
     Sha256Stream hash_;
-    std::array<std::byte, 64> header_ = {};
+    std::array<std::byte, kShardHeaderBytes> header_ = {};
   };
   // NotFound when it is not here; DataLoss as above when it has another size. `shard` outlives the
   // reader.
@@ -84,9 +85,11 @@ class ShardStore {
   // `shard` lives until the result is gone. One at a time for each shard.
   absl::StatusOr<std::unique_ptr<Incoming>> Receive(const ShardInfo& shard);
 
-  // Whatever was put here so far survives a power cut from now on: once for many shards. Before, a
-  // power cut may leave a name with other bytes, which Load finds.
-  absl::Status Sync() const;
+  // Shards that came by Receive or TakeFrom survive a power cut from now on: once for many, and
+  // nothing if none came since the last time. Before, a power cut may leave a name with other
+  // bytes, which a reader finds. After a failure those that came are deleted, since what the system
+  // says of them later proves nothing (F12).
+  absl::Status Sync();
 
   // --- For an import, which has just hashed what it puts here, and syncs once for all of it before
   // it writes the manifest. `hash` is of all bytes. Leaves a file that has these very bytes, and
@@ -113,6 +116,7 @@ class ShardStore {
   ShardStore(FileSystem* files, std::string directory);
   std::string PathOf(const Sha256Digest& hash) const;
   std::string UnnamedPath() const;
+  void OnPut(const Sha256Digest& hash);
   absl::Status MakeFolder(const Sha256Digest& hash) const;
   // Deletes a file that is not its shard, and counts it. Returns `why` with what became of it.
   absl::Status Discard(const ShardInfo& shard, const absl::Status& why);
@@ -128,6 +132,7 @@ class ShardStore {
   const std::string directory_;
   mutable Mutex mu_;
   uint64_t n_corrupt_ SHOAL_GUARDED_BY(mu_) = 0;
+  std::set<Sha256Digest> unsynced_ SHOAL_GUARDED_BY(mu_);
 };
 
 }  // namespace shoal

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "base/quoted.h"
 #include "base/status_macros.h"
 #include "model/shard.h"
@@ -199,13 +200,16 @@ class ShardFetcher::Download {
 };
 
 // Beside calls, events are looked for now and then, not waited for inside the transport: gRPC would
-// let this thread watch the sockets of calls too (worker/worker.cc).
+// let this thread watch the sockets of calls too (worker/worker.cc). Connecting, once a source,
+// does wait there.
 std::optional<LinkEvent> ShardFetcher::NextEvent(absl::Time until) {
   if (!options_.is_busy()) return dialer_->Next(until);
   std::optional<LinkEvent> event = dialer_->Next(MonotonicNow());
   if (event.has_value()) return event;
-  MutexLock lock(&rest_mu_);
-  rested_.WaitUntil(&rest_mu_, std::chrono::steady_clock::now() + kRest);
+  Mutex mu;
+  CondVar never;
+  MutexLock lock(&mu);
+  never.WaitUntil(&mu, std::chrono::steady_clock::now() + kRest);
   return std::nullopt;
 }
 

@@ -15,7 +15,6 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "base/mutex.h"
 #include "model/data_directory.h"
 #include "model/manifest.h"
 #include "model/shard_store.h"
@@ -72,7 +71,7 @@ class ShardFetcher {
   // Whether a failure is this node's own, so that another source would not help.
   static bool IsOwn(const absl::Status& status);
   absl::StatusOr<LinkId> LinkTo(const Endpoint& source);
-  std::optional<LinkEvent> NextEvent(absl::Time until) SHOAL_EXCLUDES(rest_mu_);
+  std::optional<LinkEvent> NextEvent(absl::Time until);
   absl::Status DownloadFrom(const Endpoint& source, const Wanted& wanted, Keep keep,
                             const std::atomic<bool>* cancelled);
 
@@ -83,8 +82,6 @@ class ShardFetcher {
   std::atomic<uint64_t> bytes_{0};
   std::atomic<uint64_t> bad_chunks_{0};
   std::atomic<uint64_t> unexpected_frames_{0};
-  Mutex rest_mu_;
-  CondVar rested_;  // Nobody signals it.
 };
 
 }  // namespace shoal

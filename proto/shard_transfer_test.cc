@@ -1,8 +1,10 @@
 // Shards and manifests from node to node: fetcher, service and server over the in-process network.
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <memory>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -459,21 +461,67 @@ TEST_F(ShardTransferTest, I6_BeyondItsQueueTheServerIsOverloaded) {
   EXPECT_EQ(server->counters().unexpected_frames, 1U);
 }
 
-// Goal: nodes that compute give and take shards all the same.
+// Counts waits inside the transport.
+class WatchedDialer final : public Dialer {
+ public:
+  WatchedDialer(std::unique_ptr<Dialer> inner, std::atomic<int>* n_waits)
+      : inner_(std::move(inner)), n_waits_(n_waits) {}
+  LinkId Dial(const Endpoint& to, StreamKind kind) override { return inner_->Dial(to, kind); }
+  absl::StatusOr<LinkId> Connect(const Endpoint& to, StreamKind kind, absl::Time until) override {
+    return inner_->Connect(to, kind, until);
+  }
+  absl::Status Send(LinkId link, FrameBuffer frame) override {
+    return inner_->Send(link, std::move(frame));
+  }
+  void Close(LinkId link) override { inner_->Close(link); }
+  std::optional<LinkEvent> Next(absl::Time deadline) override {
+    if (deadline > MonotonicNow()) ++*n_waits_;
+    return inner_->Next(deadline);
+  }
+
+ private:
+  const std::unique_ptr<Dialer> inner_;
+  std::atomic<int>* const n_waits_;
+};
+
+class WatchedListener final : public Listener {
+ public:
+  WatchedListener(Listener* inner, std::atomic<int>* n_waits) : inner_(inner), n_waits_(n_waits) {}
+  const std::string& address() const override { return inner_->address(); }
+  bool Poll(StreamKind kind, absl::Time deadline, FrameHandler handler) override {
+    if (deadline > MonotonicNow()) ++*n_waits_;
+    return inner_->Poll(kind, deadline, handler);
+  }
+  absl::Status Send(StreamKind kind, LinkId link, FrameBuffer frame) override {
+    return inner_->Send(kind, link, std::move(frame));
+  }
+  bool IsOpen(StreamKind kind, LinkId link) override { return inner_->IsOpen(kind, link); }
+  void Wake(StreamKind kind) override { inner_->Wake(kind); }
+
+ private:
+  Listener* const inner_;
+  std::atomic<int>* const n_waits_;
+};
+
+// Goal: nodes that compute give and take shards, and never wait for them inside the transport.
 TEST_F(ShardTransferTest, BusyNodesGiveAndTake) {
-  const auto listener = *network_.Listen("origin", kCoordinator);
+  std::atomic<int> n_waits{0};
+  const auto inner = *network_.Listen("origin", kCoordinator);
+  WatchedListener listener(inner.get(), &n_waits);
   const auto busy = [] { return true; };
-  const auto server = ShardServer::Start({.listener = listener.get(),
+  const auto server = ShardServer::Start({.listener = &listener,
                                           .data = data_.get(),
                                           .snapshot = [this] { return snapshot_; },
                                           .is_busy = busy});
   const Endpoint sources[] = {{"origin", NodeRole::kCoordinator, {}}};
-  ShardFetcher fetcher(network_.NewDialer(kWorker), {.is_busy = busy});
+  ShardFetcher fetcher(std::make_unique<WatchedDialer>(network_.NewDialer(kWorker), &n_waits),
+                       {.is_busy = busy});
   ASSERT_TRUE(fetcher.FetchManifest(model_id_, import_key_.public_key(), sources, nullptr).ok());
   for (int layer = 0; layer < kNLayers; ++layer) {
     ASSERT_TRUE(fetcher.Fetch(Expert(layer, 0), sources, store_.get(), nullptr).ok());
     EXPECT_TRUE(store_->Verify(Expert(layer, 0)).ok());
   }
+  EXPECT_EQ(n_waits.load(), 0);
 }
 
 }  // namespace

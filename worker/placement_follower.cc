@@ -106,8 +106,9 @@ absl::Time PlacementFollower::RunOnce() {
   const bool complete = progress.n_advertised == progress.n_assigned;
   if (complete && !hosted->complete) options_.on_complete(hosted->model_id);
   hosted->complete = complete;
-  if (next > options_.store.clock->Now()) next = std::min(next, hosted->scrubber->RunOnce());
-  return next;
+  if (next <= options_.store.clock->Now()) return next;
+  options_.on_idle();
+  return std::min(next, hosted->scrubber->RunOnce());
 }
 
 // Lets go of one model and makes ready for the next. Returns when to go on.

@@ -48,6 +48,8 @@ class PlacementFollower {
     std::function<void(const Sha256Digest& model_id, const ExpertSet& advertised)> report;
     // Everything assigned of this model is loaded now: files of others may go.
     std::function<void(const Sha256Digest& model_id)> on_complete;
+    // Nothing is to be loaded just now: a time for what may wait. Called by the follower's thread.
+    std::function<void()> on_idle = [] {};
     Random* random = SystemRandom();
   };
 

@@ -64,6 +64,7 @@ class PlacementFollowerTest : public ::testing::Test {
       n_reports_.fetch_add(1);
     };
     options.on_complete = [this](const Sha256Digest& id) { completed_.push_back(id); };
+    options.on_idle = [this] { EXPECT_TRUE(files_->Sync().ok()); };
     return options;
   }
 

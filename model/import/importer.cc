@@ -111,7 +111,7 @@ class Import {
   // What a failed sync leaves looks right and may not be on the disk: the next try must not find
   // it.
   absl::Status SyncShards() {
-    const absl::Status synced = data_->shards().Sync();
+    const absl::Status synced = data_->files()->SyncAll(data_->shards().directory());
     if (synced.ok()) return synced;
     for (const Sha256Digest& hash : written_) data_->shards().Remove(hash).IgnoreError();
     return synced;
