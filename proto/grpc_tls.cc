@@ -1,6 +1,7 @@
 #include "proto/grpc_tls.h"
 
 #include <grpc/grpc_security_constants.h>
+#include <openssl/crypto.h>
 
 #include <cstdlib>
 #include <utility>
@@ -9,6 +10,13 @@
 #include "base/certificate.h"
 
 namespace shoal {
+namespace {
+
+// gRPC's threads may be opening a link while the process ends: OpenSSL must not go from under them.
+// Said before main, because only what comes before any other use of it is heard.
+[[maybe_unused]] const int kOpensslStays = OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
+
+}  // namespace
 
 void PrepareGrpc() {
   static const bool prepared = [] {
