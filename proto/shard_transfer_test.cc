@@ -15,6 +15,7 @@
 #include "model/shard.h"
 #include "model/shard_testing.h"
 #include "proto/cluster_testing.h"
+#include "proto/dialer_testing.h"
 #include "proto/frame_codec.h"
 #include "proto/in_process_transport.h"
 #include "proto/shard_fetcher.h"
@@ -462,25 +463,16 @@ TEST_F(ShardTransferTest, I6_BeyondItsQueueTheServerIsOverloaded) {
 }
 
 // Counts waits inside the transport.
-class WatchedDialer final : public Dialer {
+class WatchedDialer final : public ForwardingDialer {
  public:
   WatchedDialer(std::unique_ptr<Dialer> inner, std::atomic<int>* n_waits)
-      : inner_(std::move(inner)), n_waits_(n_waits) {}
-  LinkId Dial(const Endpoint& to, StreamKind kind) override { return inner_->Dial(to, kind); }
-  absl::StatusOr<LinkId> Connect(const Endpoint& to, StreamKind kind, absl::Time until) override {
-    return inner_->Connect(to, kind, until);
-  }
-  absl::Status Send(LinkId link, FrameBuffer frame) override {
-    return inner_->Send(link, std::move(frame));
-  }
-  void Close(LinkId link) override { inner_->Close(link); }
+      : ForwardingDialer(std::move(inner)), n_waits_(n_waits) {}
   std::optional<LinkEvent> Next(absl::Time deadline) override {
     if (deadline > MonotonicNow()) ++*n_waits_;
-    return inner_->Next(deadline);
+    return ForwardingDialer::Next(deadline);
   }
 
  private:
-  const std::unique_ptr<Dialer> inner_;
   std::atomic<int>* const n_waits_;
 };
 

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/dialer_testing.h"
 #include "proto/frame_codec.h"
 #include "proto/in_process_transport.h"
 #include "router/dispatch/remote_experts.h"
@@ -165,18 +166,10 @@ TEST_F(FailoverTest, I4_MembersChangeWhileStepsRun) {
 
 // After each frame that arrives, a crowd of forged ones: copies of it, of earlier ones, a quarter
 // with ids that were never given, a fifth with a flipped bit.
-class ForgingDialer final : public Dialer {
+class ForgingDialer final : public ForwardingDialer {
  public:
   ForgingDialer(std::unique_ptr<Dialer> inner, std::atomic<int>* n_forged)
-      : inner_(std::move(inner)), n_forged_(n_forged) {}
-  LinkId Dial(const Endpoint& to, StreamKind kind) override { return inner_->Dial(to, kind); }
-  absl::StatusOr<LinkId> Connect(const Endpoint& to, StreamKind kind, absl::Time until) override {
-    return inner_->Connect(to, kind, until);
-  }
-  absl::Status Send(LinkId link, FrameBuffer frame) override {
-    return inner_->Send(link, std::move(frame));
-  }
-  void Close(LinkId link) override { inner_->Close(link); }
+      : ForwardingDialer(std::move(inner)), n_forged_(n_forged) {}
   std::optional<LinkEvent> Next(absl::Time deadline) override {
     std::optional<LinkEvent> event;
     if (!forged_.empty()) {
@@ -185,7 +178,7 @@ class ForgingDialer final : public Dialer {
       n_forged_->fetch_add(1);
       return event;
     }
-    event = inner_->Next(deadline);
+    event = ForwardingDialer::Next(deadline);
     if (event.has_value() && !event->frame.empty()) Forge(*event);
     return event;
   }
@@ -233,7 +226,6 @@ class ForgingDialer final : public Dialer {
     return copy;
   }
 
-  std::unique_ptr<Dialer> inner_;
   std::atomic<int>* const n_forged_;
   std::mt19937_64 rng_{21};
   std::deque<FrameBuffer> past_;

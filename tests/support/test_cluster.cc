@@ -91,7 +91,7 @@ absl::StatusOr<std::unique_ptr<RemoteExperts>> TestCluster::Connect(InProcessNet
 
 std::optional<LinkEvent> ReplayingDialer::Next(absl::Time deadline) {
   if (!past_.empty() && rng_() % 2 == 0) return Copy(past_[rng_() % past_.size()]);
-  std::optional<LinkEvent> event = inner_->Next(deadline);
+  std::optional<LinkEvent> event = ForwardingDialer::Next(deadline);
   if (event.has_value()) past_.push_back(Copy(*event));
   if (past_.size() > 20) past_.erase(past_.begin());
   return event;

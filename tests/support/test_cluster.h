@@ -10,6 +10,7 @@
 
 #include "model/model_config.h"
 #include "model/weight_source.h"
+#include "proto/dialer_testing.h"
 #include "proto/in_process_transport.h"
 #include "router/dispatch/remote_experts.h"
 #include "worker/worker.h"
@@ -55,43 +56,35 @@ class TestCluster {
 };
 
 // Passes connections on and nothing else: no frame is sent, none arrives.
-class MuteDialer final : public Dialer {
+class MuteDialer final : public ForwardingDialer {
  public:
-  explicit MuteDialer(std::unique_ptr<Dialer> inner) : inner_(std::move(inner)) {}
-  LinkId Dial(const Endpoint& to, StreamKind kind) override { return inner_->Dial(to, kind); }
-  void Close(LinkId link) override { inner_->Close(link); }
-  absl::StatusOr<LinkId> Connect(const Endpoint& to, StreamKind kind,
-                                 absl::Time deadline) override {
-    return inner_->Connect(to, kind, deadline);
-  }
+  using ForwardingDialer::ForwardingDialer;
   absl::Status Send(LinkId, FrameBuffer) override { return absl::OkStatus(); }
-  std::optional<LinkEvent> Next(absl::Time deadline) override { return inner_->Next(deadline); }
 
  private:
   std::unique_ptr<Dialer> inner_;
 };
 
 // While `silent`, nothing goes to one address and nothing comes from it; its links stay open.
-class SilencingDialer final : public Dialer {
+class SilencingDialer final : public ForwardingDialer {
  public:
   SilencingDialer(std::unique_ptr<Dialer> inner, std::string address, std::atomic<bool>* silent)
-      : inner_(std::move(inner)), address_(std::move(address)), silent_(silent) {}
+      : ForwardingDialer(std::move(inner)), address_(std::move(address)), silent_(silent) {}
   LinkId Dial(const Endpoint& to, StreamKind kind) override {
-    return Note(to, inner_->Dial(to, kind));
+    return Note(to, ForwardingDialer::Dial(to, kind));
   }
   absl::StatusOr<LinkId> Connect(const Endpoint& to, StreamKind kind,
                                  absl::Time deadline) override {
-    auto link = inner_->Connect(to, kind, deadline);
+    auto link = ForwardingDialer::Connect(to, kind, deadline);
     if (link.ok()) Note(to, *link);
     return link;
   }
   absl::Status Send(LinkId link, FrameBuffer frame) override {
     if (Silenced(link)) return absl::OkStatus();
-    return inner_->Send(link, std::move(frame));
+    return ForwardingDialer::Send(link, std::move(frame));
   }
-  void Close(LinkId link) override { inner_->Close(link); }
   std::optional<LinkEvent> Next(absl::Time deadline) override {
-    std::optional<LinkEvent> event = inner_->Next(deadline);
+    std::optional<LinkEvent> event = ForwardingDialer::Next(deadline);
     if (event.has_value() && Silenced(event->link)) return std::nullopt;
     return event;
   }
@@ -103,28 +96,18 @@ class SilencingDialer final : public Dialer {
   }
   bool Silenced(LinkId link) const { return silent_->load() && links_.contains(link); }
 
-  std::unique_ptr<Dialer> inner_;
   const std::string address_;
   std::atomic<bool>* const silent_;
   std::set<LinkId> links_;
 };
 
 // Flips a bit of every twentieth frame that arrives.
-class DamagingDialer final : public Dialer {
+class DamagingDialer final : public ForwardingDialer {
  public:
   DamagingDialer(std::unique_ptr<Dialer> inner, uint64_t seed)
-      : inner_(std::move(inner)), rng_(seed) {}
-  LinkId Dial(const Endpoint& to, StreamKind kind) override { return inner_->Dial(to, kind); }
-  absl::StatusOr<LinkId> Connect(const Endpoint& to, StreamKind kind,
-                                 absl::Time deadline) override {
-    return inner_->Connect(to, kind, deadline);
-  }
-  absl::Status Send(LinkId link, FrameBuffer frame) override {
-    return inner_->Send(link, std::move(frame));
-  }
-  void Close(LinkId link) override { inner_->Close(link); }
+      : ForwardingDialer(std::move(inner)), rng_(seed) {}
   std::optional<LinkEvent> Next(absl::Time deadline) override {
-    std::optional<LinkEvent> event = inner_->Next(deadline);
+    std::optional<LinkEvent> event = ForwardingDialer::Next(deadline);
     if (event.has_value() && !event->frame.empty() && rng_() % 20 == 0) {
       event->frame.data()[rng_() % event->frame.size()] ^= std::byte{1};
     }
@@ -132,28 +115,17 @@ class DamagingDialer final : public Dialer {
   }
 
  private:
-  std::unique_ptr<Dialer> inner_;
   std::mt19937_64 rng_;
 };
 
 // Hands out, now and then and in random order, copies of frames that arrived before.
-class ReplayingDialer final : public Dialer {
+class ReplayingDialer final : public ForwardingDialer {
  public:
   ReplayingDialer(std::unique_ptr<Dialer> inner, uint64_t seed)
-      : inner_(std::move(inner)), rng_(seed) {}
-  LinkId Dial(const Endpoint& to, StreamKind kind) override { return inner_->Dial(to, kind); }
-  void Close(LinkId link) override { inner_->Close(link); }
-  absl::StatusOr<LinkId> Connect(const Endpoint& to, StreamKind kind,
-                                 absl::Time deadline) override {
-    return inner_->Connect(to, kind, deadline);
-  }
-  absl::Status Send(LinkId link, FrameBuffer frame) override {
-    return inner_->Send(link, std::move(frame));
-  }
+      : ForwardingDialer(std::move(inner)), rng_(seed) {}
   std::optional<LinkEvent> Next(absl::Time deadline) override;
 
  private:
-  std::unique_ptr<Dialer> inner_;
   std::mt19937_64 rng_;
   std::vector<LinkEvent> past_;
 };
