@@ -3,8 +3,11 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-// The 16 virtual lanes of docs/arithmetic.md as two registers. For *_avx2.cc files alone: all of it
-// is private to the file that includes it. f32x16_avx512.h has the same names.
+#include <initializer_list>
+
+// The 16 virtual lanes of docs/arithmetic.md as two registers. For *_avx2.cc and *_avxvnni.cc
+// files alone: all of it is private to the file that includes it. f32x16_avx512.h has the same
+// names.
 namespace shoal {
 namespace {
 
@@ -18,6 +21,13 @@ inline F32x16 Load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps
 inline F32x16 Load(const uint16_t* p) {  // f16
   const __m128i* halves = reinterpret_cast<const __m128i*>(p);
   return {_mm256_cvtph_ps(_mm_loadu_si128(halves)), _mm256_cvtph_ps(_mm_loadu_si128(halves + 1))};
+}
+inline F32x16 LoadBf16(const uint16_t* p) {
+  const __m128i* uppers = reinterpret_cast<const __m128i*>(p);
+  const __m256i low = _mm256_cvtepu16_epi32(_mm_loadu_si128(uppers));
+  const __m256i high = _mm256_cvtepu16_epi32(_mm_loadu_si128(uppers + 1));
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(low, 16)),
+          _mm256_castsi256_ps(_mm256_slli_epi32(high, 16))};
 }
 inline void Store(float* p, F32x16 v) {
   _mm256_storeu_ps(p, v.low);
@@ -118,6 +128,8 @@ inline F32x16 Exp(F32x16 x) { return {Exp8(x.low), Exp8(x.high)}; }
 
 // Queries that attention takes at once: 1 x 4 keys of sums fill 8 of 16 registers.
 constexpr int kQueryTile = 1;
+// Weight rows and activation rows that products of floats take at once.
+constexpr int kFloatTile = 2;
 
 }  // namespace
 }  // namespace shoal

@@ -3,6 +3,8 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#include <initializer_list>
+
 // The 16 virtual lanes of docs/arithmetic.md as one register. For *_avx512.cc files alone: all of
 // it is private to the file that includes it. f32x16_avx2.h has the same names.
 namespace shoal {
@@ -16,6 +18,10 @@ inline F32x16 Broadcast(float x) { return _mm512_set1_ps(x); }
 inline F32x16 Load(const float* p) { return _mm512_loadu_ps(p); }
 inline F32x16 Load(const uint16_t* p) {  // f16
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline F32x16 LoadBf16(const uint16_t* p) {
+  const __m256i upper = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(upper), 16));
 }
 inline void Store(float* p, F32x16 v) { _mm512_storeu_ps(p, v); }
 
@@ -89,6 +95,8 @@ inline F32x16 Exp(F32x16 x) {
 
 // Queries that attention takes at once: 4 x 4 keys of sums fill 16 of 32 registers.
 constexpr int kQueryTile = 4;
+// Weight rows and activation rows that products of floats take at once.
+constexpr int kFloatTile = 4;
 
 }  // namespace
 }  // namespace shoal

@@ -57,6 +57,13 @@ constexpr KernelTable Avx2Kernels() {
   return table;
 }
 
+constexpr KernelTable AvxVnniKernels() {
+  KernelTable table = Avx2Kernels();
+  table.isa = Isa::kAvxVnni;
+  table.matmul = avxvnni::Matmul;
+  return table;
+}
+
 constexpr KernelTable Avx512Kernels() {
   KernelTable table = Avx2Kernels();
   table.isa = Isa::kAvx512;
@@ -72,6 +79,7 @@ constexpr KernelTable Avx512Kernels() {
 }
 
 constexpr KernelTable kAvx2Kernels = Avx2Kernels();
+constexpr KernelTable kAvxVnniKernels = AvxVnniKernels();
 constexpr KernelTable kAvx512Kernels = Avx512Kernels();
 
 #endif
@@ -100,6 +108,8 @@ std::string_view IsaName(Isa isa) {
       return "scalar";
     case Isa::kAvx2:
       return "avx2";
+    case Isa::kAvxVnni:
+      return "avxvnni";
     case Isa::kAvx512:
       return "avx512";
   }
@@ -109,7 +119,7 @@ std::string_view IsaName(Isa isa) {
 std::vector<const KernelTable*> AvailableKernels() {
   std::vector<const KernelTable*> tables = {&kScalarKernels};
 #if defined(__x86_64__)
-  for (const KernelTable* table : {&kAvx2Kernels, &kAvx512Kernels}) {
+  for (const KernelTable* table : {&kAvx2Kernels, &kAvxVnniKernels, &kAvx512Kernels}) {
     if (CpuSupports(table->isa)) tables.push_back(table);
   }
 #endif

@@ -36,6 +36,10 @@ namespace avx2 {
 void Matmul(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end, float* y,
             int64_t y_stride);
 }  // namespace avx2
+namespace avxvnni {
+void Matmul(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end, float* y,
+            int64_t y_stride);
+}  // namespace avxvnni
 namespace avx512 {
 void Matmul(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end, float* y,
             int64_t y_stride);

@@ -1,74 +1,98 @@
 #pragma once
 
-// What the instruction sets' products share: which body a format takes, and the tiles of float
-// products. Included by matmul_avx2.cc and _avx512.cc; private to each. Kernels names the bodies:
-//   kFloatTile: most rows of weights, and of activations, that FloatTile takes at once;
-//   FloatTile<kType, kWeights, kRows>(w, row_bytes, x, cols, y, y_stride): their products;
-//   Quantized<kType>(w, x, row_begin, row_end, y, y_stride): products with int8 rows.
+// The block formats as kernels/matmul_blocks.h multiplies them, each once for all instruction sets.
+// A format reads from its Group (kernels/row_groups.h), for S::kLanes rows from `row` on:
+//   Words(group, b, row, w)        w[8], the weights of block b plus kOffset as unsigned bytes
+//   Scale(group, b, row, half)     their factor; one for both halves unless kHalves
+//   Min(group, b, row)             what is taken off each value, if kMins
+// S is an instruction set's registers and what is done with them. Included by the files of those
+// only, after row_groups.h; private to each.
 namespace shoal {
 namespace {
 
-template <typename Kernels, DType kType, int kRows>
-void FloatRows(const PackedView& w, const float* const* x, int64_t row_begin, int64_t row_end,
-               float* y, int64_t y_stride) {
-  constexpr int kTile = Kernels::kFloatTile;
-  const int64_t row_bytes = w.cols * (kType == DType::kF32 ? 4 : 2);
-  int64_t n = row_begin;
-  for (; n + kTile <= row_end; n += kTile) {
-    Kernels::template FloatTile<kType, kTile, kRows>(w.data + n * row_bytes, row_bytes, x, w.cols,
-                                                     y + n, y_stride);
-  }
-  for (; n < row_end; ++n) {
-    Kernels::template FloatTile<kType, 1, kRows>(w.data + n * row_bytes, row_bytes, x, w.cols,
-                                                 y + n, y_stride);
+struct FormatTraits {
+  static constexpr int kGroupBlocks = 2;  // Blocks of 32 columns in a Group.
+  static constexpr int kLargest = 15;     // No unsigned weight is larger.
+  static constexpr int kOffset = 0;
+  static constexpr bool kHalves = false;  // A factor for each 16 elements.
+  static constexpr bool kMins = false;
+};
+
+template <typename S>
+inline void UnpackNibbles(const Nibbles& q, int row, typename S::Bytes* w) {
+  for (int k = 0; k < 4; ++k) {
+    const typename S::Bytes both = S::LoadBytes(q.word[k][row]);
+    w[k] = S::template Field<0, 0x0F>(both);
+    w[k + 4] = S::template Field<4, 0x0F>(both);
   }
 }
 
-template <typename Kernels, DType kType>
-void MatmulFloat(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end,
-                 float* y, int64_t y_stride) {
-  constexpr int kTile = Kernels::kFloatTile;
-  for (int64_t i = 0; i < x.n_rows;) {
-    const int n_tile = x.n_rows - i >= kTile ? kTile : 1;
-    const float* rows[kTile];
-    for (int t = 0; t < n_tile; ++t) {
-      const int64_t r = x.row_map == nullptr ? i + t : x.row_map[i + t];
-      rows[t] = x.f32 + r * x.f32_stride;
-    }
-    float* out = y + i * y_stride;
-    if (n_tile == kTile) {
-      FloatRows<Kernels, kType, kTile>(w, rows, row_begin, row_end, out, y_stride);
-    } else {
-      FloatRows<Kernels, kType, 1>(w, rows, row_begin, row_end, out, y_stride);
-    }
-    i += n_tile;
-  }
-}
+template <typename S>
+struct FormatQ4_0 : FormatTraits {
+  using Group = GroupQ4;
+  static constexpr int kOffset = 8;
 
-template <typename Kernels>
-void MatmulAnyFormat(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end,
-                     float* y, int64_t y_stride) {
-  const auto quantized = [&](auto body) {
-    if (x.f32 == nullptr) return body(w, x, row_begin, row_end, y, y_stride);
-    grouped::MatmulDequantized(w, x, row_begin, row_end, y, y_stride);
-  };
-  switch (w.dtype) {
-    case DType::kF32:
-      return MatmulFloat<Kernels, DType::kF32>(w, x, row_begin, row_end, y, y_stride);
-    case DType::kF16:
-      return MatmulFloat<Kernels, DType::kF16>(w, x, row_begin, row_end, y, y_stride);
-    case DType::kBF16:
-      return MatmulFloat<Kernels, DType::kBF16>(w, x, row_begin, row_end, y, y_stride);
-    case DType::kQ8_0:
-      return quantized(Kernels::template Quantized<DType::kQ8_0>);
-    case DType::kQ4_0:
-      return quantized(Kernels::template Quantized<DType::kQ4_0>);
-    case DType::kQ4_K:
-      return quantized(Kernels::template Quantized<DType::kQ4_K>);
-    case DType::kQ6_K:
-      return quantized(Kernels::template Quantized<DType::kQ6_K>);
+  static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
+    UnpackNibbles<S>(group.q[b], row, w);
   }
-}
+  static typename S::Floats Scale(const Group& group, int64_t b, int row, int /*half*/) {
+    return S::FromF16(group.d[b] + row);
+  }
+};
+
+template <typename S>
+struct FormatQ8_0 : FormatTraits {
+  using Group = GroupQ8;
+  static constexpr int kLargest = 255;
+  static constexpr int kOffset = 128;
+
+  static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
+    for (int k = 0; k < 8; ++k) w[k] = S::LoadBytes(group.q[b].word[k][row]);
+  }
+  static typename S::Floats Scale(const Group& group, int64_t b, int row, int /*half*/) {
+    return S::FromF16(group.d[b] + row);
+  }
+};
+
+template <typename S>
+struct FormatQ4_K : FormatTraits {
+  using Group = GroupQ4K;
+  static constexpr int kGroupBlocks = 8;
+  static constexpr bool kMins = true;
+
+  static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
+    UnpackNibbles<S>(group.q[b], row, w);
+  }
+  static typename S::Floats Scale(const Group& group, int64_t b, int row, int /*half*/) {
+    return S::Mul(S::FromF16(group.d + row), S::FromU8(group.scale[b] + row));
+  }
+  static typename S::Floats Min(const Group& group, int64_t b, int row) {
+    return S::Mul(S::FromF16(group.dmin + row), S::FromU8(group.min[b] + row));
+  }
+};
+
+template <typename S>
+struct FormatQ6_K : FormatTraits {
+  using Group = GroupQ6K;
+  static constexpr int kGroupBlocks = 8;
+  static constexpr int kLargest = 63;
+  static constexpr int kOffset = 32;
+  static constexpr bool kHalves = true;
+
+  static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
+    UnpackNibbles<S>(group.q[b].lower, row, w);
+    for (int h = 0; h < 2; ++h) {
+      const typename S::Bytes upper = S::LoadBytes(group.q[b].upper[h][row]);
+      w[4 * h] = S::Or(w[4 * h], S::template Field<-4, 0x30>(upper));
+      w[4 * h + 1] = S::Or(w[4 * h + 1], S::template Field<-2, 0x30>(upper));
+      w[4 * h + 2] = S::Or(w[4 * h + 2], S::template Field<0, 0x30>(upper));
+      w[4 * h + 3] = S::Or(w[4 * h + 3], S::template Field<2, 0x30>(upper));
+    }
+  }
+  static typename S::Floats Scale(const Group& group, int64_t b, int row, int half) {
+    return S::Mul(S::FromF16(group.d + row), S::FromI8(group.scale[2 * b + half] + row));
+  }
+};
 
 }  // namespace
 }  // namespace shoal

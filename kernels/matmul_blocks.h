@@ -1,0 +1,234 @@
+#pragma once
+
+#include "kernels/matmul_floats.h"
+#include "kernels/matmul_formats.h"
+
+// The body of products with block-quantized weights, one for all instruction sets. A lane of a
+// register is one output: S::kLanes rows of weights at once, and up to S::kMaxTile rows of
+// activations in a pass over them, so that unpacking is paid once. A block's integer sums are
+// exact, however they are formed; the float steps have the contract's order.
+//
+// S is one instruction set:
+//   kLanes, kMaxTile, kSigned
+//   Bytes, Ints, Floats            registers: 4 bytes of each of kLanes rows; an i32, an f32 of
+//   each LoadBytes(p)                   kLanes words of 4 bytes Field<kShift, kMask>(v) every byte
+//   moved right by kShift bits (left if negative), masked Or(a, b), SubBytes(a, n)       bytewise
+//   FromF16, FromU8, FromI8 (p)    kLanes numbers as Floats, exactly
+//   ToFloats(i), SetInts(n), SetFloats(x), Mul, MulAdd (a * b + c in one rounding), Negate
+//   LoadFirst(p, n), StoreFirst(p, n, v)      the first n lanes, n >= 0; more than kLanes are all
+//   Dot<kLargest, kFirst, kCount, kTile>(w, q, sums)    sums[t] += sum over words k in [kFirst,
+//                                  kFirst + kCount) of w[k]'s bytes times q[t]'s bytes 4k to 4k + 3
+//   HalfSums(q, sums)              sums[8] of the 16-element halves of four blocks
+// Dot takes weights as unsigned bytes up to kLargest, or if kSigned as signed ones; any int8 may
+// stand in q. What makes weights unsigned is taken off by starting a block's sum from -kOffset
+// times the sum of its activations.
+namespace shoal {
+namespace {
+
+constexpr int64_t kChunkBlocks = 256;  // Columns are cut here so that block sums fit the stack.
+
+// Rows of activations, with what their blocks' sums give. Per block, per half block if kHalves:
+// -kOffset * sum as an integer, or if kMins the sum as a float.
+template <typename S>
+struct ActivationTile {
+  const int8_t* q[S::kMaxTile];
+  const float* scales[S::kMaxTile];
+  alignas(64) int32_t sums[S::kMaxTile][2 * kChunkBlocks];
+};
+
+template <typename Format>
+inline int32_t StoredSum(int32_t sum) {
+  if constexpr (Format::kMins) {
+    const auto value = static_cast<float>(sum);
+    __builtin_memcpy(&sum, &value, sizeof(sum));
+    return sum;
+  } else {
+    return -Format::kOffset * sum;
+  }
+}
+
+template <typename S, typename Format>
+void SumBlocks(const int8_t* q, int64_t n_blocks, int32_t* sums) {
+  for (int64_t b = 0; b < n_blocks; b += 4) {
+    int8_t padded[128];
+    const int64_t n = n_blocks - b < 4 ? n_blocks - b : 4;
+    if (n < 4) {
+      __builtin_memset(padded, 0, sizeof(padded));
+      __builtin_memcpy(padded, q + b * 32, static_cast<size_t>(n * 32));
+    }
+    alignas(32) int32_t halves[8];
+    S::HalfSums(n < 4 ? padded : q + b * 32, halves);
+    if constexpr (Format::kHalves) {
+      for (int64_t i = 0; i < 2 * n; ++i) sums[2 * b + i] = StoredSum<Format>(halves[i]);
+    } else {
+      for (int64_t i = 0; i < n; ++i) {
+        sums[b + i] = StoredSum<Format>(halves[2 * i] + halves[2 * i + 1]);
+      }
+    }
+  }
+}
+
+template <typename S, typename Format>
+inline void LoadWords(const typename Format::Group& group, int64_t b, int row,
+                      typename S::Bytes* w) {
+  Format::Words(group, b, row, w);
+  if constexpr (S::kSigned && Format::kOffset != 0) {
+    for (int k = 0; k < 8; ++k) w[k] = S::SubBytes(w[k], Format::kOffset);
+  }
+}
+
+// acc[t] += the products of a group's block `in_group`, rows [row, row + kLanes), with block b of
+// kTile rows; x.sums begins with block `begin`.
+template <typename S, typename Format, int kTile>
+inline void AddBlock(const typename Format::Group& group, int64_t in_group, int row,
+                     const ActivationTile<S>& x, int64_t begin, int64_t b,
+                     typename S::Floats* acc) {
+  constexpr int kParts = Format::kHalves ? 2 : 1;
+  typename S::Bytes w[8];
+  LoadWords<S, Format>(group, in_group, row, w);
+  typename S::Ints sums[kParts][kTile];
+  const int8_t* q[kTile];
+  for (int t = 0; t < kTile; ++t) {
+    q[t] = x.q[t] + b * 32;
+    for (int part = 0; part < kParts; ++part) {
+      const bool from_zero = S::kSigned || Format::kMins || Format::kOffset == 0;
+      sums[part][t] = S::SetInts(from_zero ? 0 : x.sums[t][kParts * (b - begin) + part]);
+    }
+  }
+  for (int part = 0; part < kParts; ++part) {
+    if constexpr (Format::kHalves) {
+      if (part == 0) S::template Dot<Format::kLargest, 0, 4, kTile>(w, q, sums[0]);
+      if (part == 1) S::template Dot<Format::kLargest, 4, 4, kTile>(w, q, sums[1]);
+    } else {
+      S::template Dot<Format::kLargest, 0, 8, kTile>(w, q, sums[0]);
+    }
+  }
+  for (int part = 0; part < kParts; ++part) {
+    const typename S::Floats scale = Format::Scale(group, in_group, row, part);
+    for (int t = 0; t < kTile; ++t) {
+      const typename S::Floats dx = S::SetFloats(x.scales[t][b]);
+      acc[t] = S::MulAdd(S::Mul(scale, dx), S::ToFloats(sums[part][t]), acc[t]);
+    }
+  }
+  if constexpr (Format::kMins) {
+    const typename S::Floats negated_min = S::Negate(Format::Min(group, in_group, row));
+    for (int t = 0; t < kTile; ++t) {
+      const typename S::Floats dx = S::SetFloats(x.scales[t][b]);
+      float sum;
+      __builtin_memcpy(&sum, &x.sums[t][b - begin], sizeof(sum));
+      acc[t] = S::MulAdd(S::Mul(negated_min, dx), S::SetFloats(sum), acc[t]);
+    }
+  }
+}
+
+// Products of kTile rows, whose results begin at y. A chunk after the first goes on from y.
+template <typename S, typename Format, int kTile>
+void MultiplyTile(const PackedView& w, ActivationTile<S>& x, int64_t row_begin, int64_t row_end,
+                  float* y, int64_t y_stride) {
+  // Few rows wait for memory: all of a group's rows in one pass over it.
+  constexpr int kSpans = kTile <= 2 ? kPackRows / S::kLanes : 1;
+  constexpr bool kSums = Format::kMins || (!S::kSigned && Format::kOffset != 0);
+  const int64_t n_blocks = w.cols / 32;
+  const int64_t n_groups = (n_blocks + Format::kGroupBlocks - 1) / Format::kGroupBlocks;
+  const auto* groups = reinterpret_cast<const typename Format::Group*>(w.data);
+  for (int64_t begin = 0; begin < n_blocks; begin += kChunkBlocks) {
+    const int64_t end = begin + kChunkBlocks < n_blocks ? begin + kChunkBlocks : n_blocks;
+    if constexpr (kSums) {
+      for (int t = 0; t < kTile; ++t) {
+        SumBlocks<S, Format>(x.q[t] + begin * 32, end - begin, x.sums[t]);
+      }
+    }
+    for (int64_t n = row_begin; n < row_end; n += kSpans * S::kLanes) {
+      const typename Format::Group* row_group = groups + n / kPackRows * n_groups;
+      const int row = static_cast<int>(n % kPackRows);
+      typename S::Floats acc[kSpans][kTile];
+      for (int s = 0; s < kSpans; ++s) {
+        for (int t = 0; t < kTile; ++t) {
+          const int64_t at = n + s * S::kLanes;
+          acc[s][t] =
+              begin == 0 ? S::SetFloats(0.0F) : S::LoadFirst(y + t * y_stride + at, row_end - at);
+        }
+      }
+      for (int64_t b = begin; b < end; ++b) {
+        for (int s = 0; s < kSpans; ++s) {
+          AddBlock<S, Format, kTile>(row_group[b / Format::kGroupBlocks], b % Format::kGroupBlocks,
+                                     row + s * S::kLanes, x, begin, b, acc[s]);
+        }
+      }
+      for (int s = 0; s < kSpans; ++s) {
+        for (int t = 0; t < kTile; ++t) {
+          const int64_t at = n + s * S::kLanes;
+          S::StoreFirst(y + t * y_stride + at, row_end - at, acc[s][t]);
+        }
+      }
+    }
+  }
+}
+
+template <typename S, typename Format>
+void MultiplyBlocks(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end,
+                    float* y, int64_t y_stride) {
+  ActivationTile<S> tile;
+  for (int64_t i = 0; i < x.n_rows;) {
+    const int64_t left = x.n_rows - i;
+    int n_tile = 1;
+    while (2 * n_tile <= S::kMaxTile && 2 * n_tile <= left) n_tile *= 2;
+    for (int t = 0; t < n_tile; ++t) {
+      const int64_t r = x.row_map == nullptr ? i + t : x.row_map[i + t];
+      tile.q[t] = x.q8 + r * x.q8_stride;
+      tile.scales[t] = x.scales + r * x.scale_stride;
+    }
+    float* out = y + i * y_stride;
+    if constexpr (S::kMaxTile >= 8) {
+      if (n_tile == 8) MultiplyTile<S, Format, 8>(w, tile, row_begin, row_end, out, y_stride);
+    }
+    if (n_tile == 4) MultiplyTile<S, Format, 4>(w, tile, row_begin, row_end, out, y_stride);
+    if (n_tile == 2) MultiplyTile<S, Format, 2>(w, tile, row_begin, row_end, out, y_stride);
+    if (n_tile == 1) MultiplyTile<S, Format, 1>(w, tile, row_begin, row_end, out, y_stride);
+    i += n_tile;
+  }
+}
+
+// Calls body(format) with the format of quantized weights.
+template <typename S, typename Body>
+inline void WithFormat(DType dtype, Body body) {
+  switch (dtype) {
+    case DType::kQ8_0:
+      return body(FormatQ8_0<S>());
+    case DType::kQ4_0:
+      return body(FormatQ4_0<S>());
+    case DType::kQ4_K:
+      return body(FormatQ4_K<S>());
+    case DType::kQ6_K:
+      return body(FormatQ6_K<S>());
+    case DType::kF32:
+    case DType::kF16:
+    case DType::kBF16:
+      return;
+  }
+}
+
+// Matmul of kernels/matmul.h.
+template <typename S>
+void MultiplyAny(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end,
+                 float* y, int64_t y_stride) {
+  switch (w.dtype) {
+    case DType::kF32:
+      return MultiplyFloats<float>(w, x, row_begin, row_end, y, y_stride);
+    case DType::kF16:
+      return MultiplyFloats<F16>(w, x, row_begin, row_end, y, y_stride);
+    case DType::kBF16:
+      return MultiplyFloats<BF16>(w, x, row_begin, row_end, y, y_stride);
+    default:
+      break;
+  }
+  if (x.f32 != nullptr) {
+    return grouped::MatmulDequantized(w, x, row_begin, row_end, y, y_stride);
+  }
+  WithFormat<S>(w.dtype, [&](auto format) {
+    MultiplyBlocks<S, decltype(format)>(w, x, row_begin, row_end, y, y_stride);
+  });
+}
+
+}  // namespace
+}  // namespace shoal
