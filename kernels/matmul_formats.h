@@ -67,6 +67,11 @@ void MatmulAnyFormat(const PackedView& w, const RowsView& x, int64_t row_begin, 
       return quantized(Kernels::template Quantized<DType::kQ4_K>);
     case DType::kQ6_K:
       return quantized(Kernels::template Quantized<DType::kQ6_K>);
+    case DType::kQ5_K:
+    case DType::kIQ4_XS:
+    case DType::kMXFP4:
+    case DType::kTQ2_0:
+      return quantized(grouped::MatmulBlocks);
   }
 }
 

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "base/check.h"
@@ -12,27 +11,6 @@ namespace {
 
 const std::byte* RowOf(const PackedView& w, int64_t row) {
   return w.data + row * RowBytes(w.dtype, w.cols);
-}
-
-int32_t IntegerDot(const int8_t* a, const int8_t* b, int n) {
-  int32_t sum = 0;
-  for (int i = 0; i < n; ++i) sum += a[i] * b[i];
-  return sum;
-}
-
-// One block of 32 of a quantized product, as the contract has it.
-float AddBlock(DType dtype, const WeightBlock& w, const int8_t* x, float dx, float acc) {
-  if (dtype == DType::kQ6_K) {
-    acc = std::fma(w.scale[0] * dx, static_cast<float>(IntegerDot(w.q, x, 16)), acc);
-    return std::fma(w.scale[1] * dx, static_cast<float>(IntegerDot(w.q + 16, x + 16, 16)), acc);
-  }
-  acc = std::fma(w.scale[0] * dx, static_cast<float>(IntegerDot(w.q, x, 32)), acc);
-  if (dtype == DType::kQ4_K) {
-    int32_t sum = 0;
-    for (int i = 0; i < 32; ++i) sum += x[i];
-    acc = std::fma(-w.min * dx, static_cast<float>(sum), acc);
-  }
-  return acc;
 }
 
 // Columns [begin, begin + n) of a row as f32; n <= 32, begin a multiple of 32.
