@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 
 #include "kernels/kernels_testing.h"
@@ -38,9 +39,38 @@ TEST_P(DequantizeTest, GivesTheValuesOfTheFixturesExactly) {
   }
 }
 
+// Every e, beside its definition: 2^(e - 127) times the values of FP4.
+TEST(DequantizeMxfp4Test, EveryScaleIsReadExactly) {
+  const float fp4[8] = {0.0F, 0.5F, 1.0F, 1.5F, 2.0F, 3.0F, 4.0F, 6.0F};
+  for (const KernelTable* kernels : AvailableKernels()) {
+    std::vector<std::byte> file(256 * sizeof(BlockMXFP4));
+    for (size_t e = 0; e < 256; ++e) {
+      BlockMXFP4 block{.e = static_cast<uint8_t>(e), .q = {}};
+      for (size_t i = 0; i < 16; ++i) block.q[i] = static_cast<uint8_t>(i | (15 - i) << 4);
+      std::memcpy(file.data() + e * sizeof(block), &block, sizeof(block));
+    }
+    const PackedMatrix matrix = Pack(*kernels, DType::kMXFP4, 1, 256 * 32, file);
+    std::vector<float> row(256 * 32);
+    kernels->unpack_row(matrix.view(), 0, row.data());
+    for (int e = 0; e < 256; ++e) {
+      for (int i = 0; i < 32; ++i) {
+        const int nibble = i < 16 ? i : 31 - i;
+        const double value = std::ldexp(fp4[nibble % 8], e - 127) * (nibble < 8 ? 1.0 : -1.0);
+        const float got = row[static_cast<size_t>(32 * e + i)];
+        if (e == 255) {
+          ASSERT_TRUE(std::isnan(got)) << i;
+        } else {
+          ASSERT_EQ(got, static_cast<float>(value)) << "e " << e << " element " << i;
+        }
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, DequantizeTest,
                          testing::Values(DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0,
-                                         DType::kQ4_K, DType::kQ6_K),
+                                         DType::kQ4_K, DType::kQ6_K, DType::kQ5_K, DType::kIQ4_XS,
+                                         DType::kMXFP4, DType::kTQ2_0),
                          TypeName);
 
 }  // namespace

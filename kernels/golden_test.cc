@@ -121,6 +121,14 @@ std::vector<Golden> AllHashes(const KernelTable& kernels) {
       {"Q4_0, f32 rows", HashProduct(kernels, DType::kQ4_0, false)},
       {"Q4_K, f32 rows", HashProduct(kernels, DType::kQ4_K, false)},
       {"Q6_K, f32 rows", HashProduct(kernels, DType::kQ6_K, false)},
+      {"Q5_K, int8 rows", HashProduct(kernels, DType::kQ5_K, true)},
+      {"IQ4_XS, int8 rows", HashProduct(kernels, DType::kIQ4_XS, true)},
+      {"MXFP4, int8 rows", HashProduct(kernels, DType::kMXFP4, true)},
+      {"TQ2_0, int8 rows", HashProduct(kernels, DType::kTQ2_0, true)},
+      {"Q5_K, f32 rows", HashProduct(kernels, DType::kQ5_K, false)},
+      {"IQ4_XS, f32 rows", HashProduct(kernels, DType::kIQ4_XS, false)},
+      {"MXFP4, f32 rows", HashProduct(kernels, DType::kMXFP4, false)},
+      {"TQ2_0, f32 rows", HashProduct(kernels, DType::kTQ2_0, false)},
       {"F32", HashProduct(kernels, DType::kF32, false)},
       {"attention over f32", HashAttention(kernels, KvType::kF32)},
       {"attention over f16", HashAttention(kernels, KvType::kF16)},
@@ -133,6 +141,8 @@ std::vector<Golden> AllHashes(const KernelTable& kernels) {
 constexpr uint64_t kVersion1[] = {
     0xd04fa4a814262afe, 0x25e392d2e461c15e, 0xcbde91b5957ac9a5, 0xe0dd4361858abe93,
     0xcfa3c710596bc65e, 0xdc6567ae00190dc5, 0xb7c356f373fc89f1, 0xd94dc0dd50fba36e,
+    0xdbd3bb0bf5d8417e, 0xd0099f0c147dbed1, 0x53457fbf9ee911b8, 0x2883f4c12e8b9577,
+    0xf2cf52a70ab92784, 0xef9952f97bc8a4ce, 0xf80b5c837eb441a4, 0x01861fcebbe2eb38,
     0xf93df640ed3fff68, 0x7bed9fcd533daee0, 0x6f1d7d3e90238823, 0x5837851c108e39ec,
     0xa990c66754ff08dd, 0x06d92aaa29a3b12b,
 };

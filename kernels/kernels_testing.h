@@ -41,8 +41,8 @@ inline std::vector<float> RandomFloats(int64_t n, uint32_t seed) {
   return out;
 }
 
-// Any bits where any bits are a weight, and f16 scales of either sign up to 2^-4 in file order.
-// One block in 16 has scale zero.
+// Any bits where any bits are a weight, and scales of either sign up to 2^-4 in file order. One
+// block in 16 has scale zero (MXFP4, which has neither zero nor sign: the smallest).
 inline std::vector<std::byte> RandomWeights(DType dtype, int64_t rows, int64_t cols,
                                             uint32_t seed) {
   TestRandom random(seed);
@@ -57,14 +57,22 @@ inline std::vector<std::byte> RandomWeights(DType dtype, int64_t rows, int64_t c
     const float d = random.Below(16) == 0 ? 0.0F : random.Uniform() * 0x1p-4F;
     switch (dtype) {
       case DType::kQ4_K:
+      case DType::kQ5_K:
         put_f16(at + offsetof(BlockQ4_K, dmin), random.Uniform() * 0x1p-4F);
         [[fallthrough]];
       case DType::kQ8_0:
       case DType::kQ4_0:
+      case DType::kIQ4_XS:
         put_f16(at, d);
         break;
       case DType::kQ6_K:
         put_f16(at + offsetof(BlockQ6_K, d), d);
+        break;
+      case DType::kMXFP4:
+        out[at] = static_cast<std::byte>(d == 0.0F ? 0 : 112 + random.Below(12));
+        break;
+      case DType::kTQ2_0:
+        put_f16(at + offsetof(BlockTQ2_0, d), d);
         break;
       case DType::kF16:
         put_f16(at, random.Uniform());

@@ -13,7 +13,9 @@
 //   Bytes, Ints, Floats            registers: 4 bytes of each of kLanes rows; an i32, an f32 of
 //   each LoadBytes(p)                   kLanes words of 4 bytes Field<kShift, kMask>(v) every byte
 //   moved right by kShift bits (left if negative), masked Or(a, b), SubBytes(a, n)       bytewise
+//   Lookup(table, v)               table[16] of the bytes at the indices in v
 //   FromF16, FromU8, FromI8 (p)    kLanes numbers as Floats, exactly
+//   FromE8M0Halved(p)              2^(e - 128) of kLanes exponents, NaN for e = 255
 //   ToFloats(i), SetInts(n), SetFloats(x), Mul, MulAdd (a * b + c in one rounding), Negate
 //   LoadFirst(p, n), StoreFirst(p, n, v)      the first n lanes, n >= 0; more than kLanes are all
 //   Dot<kLargest, kFirst, kCount, kTile>(w, q, sums)    sums[t] += sum over words k in [kFirst,
@@ -201,6 +203,14 @@ inline void WithFormat(DType dtype, Body body) {
       return body(FormatQ4_K<S>());
     case DType::kQ6_K:
       return body(FormatQ6_K<S>());
+    case DType::kQ5_K:
+      return body(FormatQ5_K<S>());
+    case DType::kIQ4_XS:
+      return body(FormatIQ4_XS<S>());
+    case DType::kMXFP4:
+      return body(FormatMXFP4<S>());
+    case DType::kTQ2_0:
+      return body(FormatTQ2_0<S>());
     case DType::kF32:
     case DType::kF16:
     case DType::kBF16:

@@ -71,6 +71,34 @@ struct FormatQ4_K : FormatTraits {
   }
 };
 
+// FormatQ4_K with a fifth bit: groups alike but for the weights.
+template <typename S>
+struct FormatQ5_K : FormatTraits {
+  using Group = GroupQ5K;
+  static constexpr int kGroupBlocks = 8;
+  static constexpr int kLargest = 31;
+  static constexpr bool kMins = true;
+
+  static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
+    UnpackNibbles<S>(group.q[b].lower, row, w);
+    const typename S::Bytes upper = S::LoadBytes(group.q[b].upper[row]);
+    w[0] = S::Or(w[0], S::template Field<-4, 0x10>(upper));
+    w[1] = S::Or(w[1], S::template Field<-3, 0x10>(upper));
+    w[2] = S::Or(w[2], S::template Field<-2, 0x10>(upper));
+    w[3] = S::Or(w[3], S::template Field<-1, 0x10>(upper));
+    w[4] = S::Or(w[4], S::template Field<0, 0x10>(upper));
+    w[5] = S::Or(w[5], S::template Field<1, 0x10>(upper));
+    w[6] = S::Or(w[6], S::template Field<2, 0x10>(upper));
+    w[7] = S::Or(w[7], S::template Field<3, 0x10>(upper));
+  }
+  static typename S::Floats Scale(const Group& group, int64_t b, int row, int /*half*/) {
+    return S::Mul(S::FromF16(group.d + row), S::FromU8(group.scale[b] + row));
+  }
+  static typename S::Floats Min(const Group& group, int64_t b, int row) {
+    return S::Mul(S::FromF16(group.dmin + row), S::FromU8(group.min[b] + row));
+  }
+};
+
 template <typename S>
 struct FormatQ6_K : FormatTraits {
   using Group = GroupQ6K;
@@ -91,6 +119,70 @@ struct FormatQ6_K : FormatTraits {
   }
   static typename S::Floats Scale(const Group& group, int64_t b, int row, int half) {
     return S::Mul(S::FromF16(group.d + row), S::FromI8(group.scale[2 * b + half] + row));
+  }
+};
+
+// A nibble is an index of a table, here of unsigned bytes: values + offset.
+template <int kOffset>
+struct UnsignedTable {
+  constexpr explicit UnsignedTable(const int8_t (&values)[16]) : bytes() {
+    for (int i = 0; i < 16; ++i) bytes[i] = static_cast<uint8_t>(values[i] + kOffset);
+  }
+  alignas(16) uint8_t bytes[16];
+};
+
+template <typename S>
+struct FormatIQ4_XS : FormatTraits {
+  using Group = GroupIQ4XS;
+  static constexpr int kGroupBlocks = 8;
+  static constexpr int kLargest = 113 + 128;
+  static constexpr int kOffset = 128;
+  static constexpr UnsignedTable<kOffset> kTable{kIQ4Values};
+
+  static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
+    UnpackNibbles<S>(group.q[b], row, w);
+    for (int k = 0; k < 8; ++k) w[k] = S::Lookup(kTable.bytes, w[k]);
+  }
+  static typename S::Floats Scale(const Group& group, int64_t b, int row, int /*half*/) {
+    return S::Mul(S::FromF16(group.d + row), S::FromI8(group.scale[b] + row));
+  }
+};
+
+template <typename S>
+struct FormatMXFP4 : FormatTraits {
+  using Group = GroupMXFP4;
+  static constexpr int kGroupBlocks = 4;
+  static constexpr int kLargest = 24;
+  static constexpr int kOffset = 12;
+  static constexpr UnsignedTable<kOffset> kTable{kMXFP4Values};
+
+  static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
+    UnpackNibbles<S>(group.q[b], row, w);
+    for (int k = 0; k < 8; ++k) w[k] = S::Lookup(kTable.bytes, w[k]);
+  }
+  static typename S::Floats Scale(const Group& group, int64_t b, int row, int /*half*/) {
+    return S::FromE8M0Halved(group.e[b] + row);
+  }
+};
+
+template <typename S>
+struct FormatTQ2_0 : FormatTraits {
+  using Group = GroupTQ2;
+  static constexpr int kGroupBlocks = 8;
+  static constexpr int kLargest = 3;
+  static constexpr int kOffset = 1;
+
+  static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
+    for (int h = 0; h < 2; ++h) {
+      const typename S::Bytes four = S::LoadBytes(group.q[b][h][row]);
+      w[4 * h] = S::template Field<0, 3>(four);
+      w[4 * h + 1] = S::template Field<2, 3>(four);
+      w[4 * h + 2] = S::template Field<4, 3>(four);
+      w[4 * h + 3] = S::template Field<6, 3>(four);
+    }
+  }
+  static typename S::Floats Scale(const Group& group, int64_t /*b*/, int row, int /*half*/) {
+    return S::FromF16(group.d + row);
   }
 };
 

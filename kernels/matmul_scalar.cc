@@ -27,7 +27,7 @@ float AddBlock(DType dtype, const WeightBlock& w, const int8_t* x, float dx, flo
     return std::fma(w.scale[1] * dx, static_cast<float>(IntegerDot(w.q + 16, x + 16, 16)), acc);
   }
   acc = std::fma(w.scale[0] * dx, static_cast<float>(IntegerDot(w.q, x, 32)), acc);
-  if (dtype == DType::kQ4_K) {
+  if (dtype == DType::kQ4_K || dtype == DType::kQ5_K) {
     int32_t sum = 0;
     for (int i = 0; i < 32; ++i) sum += x[i];
     acc = std::fma(-w.min * dx, static_cast<float>(sum), acc);

@@ -28,6 +28,10 @@ struct Ymm {
     return _mm256_and_si256(v, _mm256_set1_epi8(kMask));
   }
   static Bytes Or(Bytes a, Bytes b) { return _mm256_or_si256(a, b); }
+  static Bytes Lookup(const uint8_t* table, Bytes indices) {
+    const __m128i bytes = _mm_load_si128(reinterpret_cast<const __m128i*>(table));
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(bytes), indices);
+  }
   static Ints SetInts(int32_t n) { return _mm256_set1_epi32(n); }
   // The same four activations for every row.
   static Bytes Word(const int8_t* q, int k) {
@@ -44,6 +48,15 @@ struct Ymm {
   }
   static Floats FromI8(const int8_t* p) {
     return ToFloats(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  }
+  static Floats FromE8M0Halved(const uint8_t* p) {
+    const __m256i e = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    // The exponent's field is e - 1; what is below 1 is subnormal, 2^-128 or 2^-127.
+    const __m256i one = _mm256_set1_epi32(1);
+    const __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, one), 23);
+    const __m256i subnormal = _mm256_slli_epi32(_mm256_add_epi32(e, one), 21);
+    const __m256i nan = _mm256_cmpeq_epi32(e, _mm256_set1_epi32(255));
+    return _mm256_castsi256_ps(_mm256_or_si256(_mm256_max_epi32(normal, subnormal), nan));
   }
   static Floats ToFloats(Ints v) { return _mm256_cvtepi32_ps(v); }
   static Floats SetFloats(float x) { return _mm256_set1_ps(x); }

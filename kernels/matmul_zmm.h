@@ -18,6 +18,7 @@ struct Zmm {
   using Ints = __m512i;
   using Floats = __m512;
 
+  static __m128i Load128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
   static Bytes LoadBytes(const uint8_t* p) { return _mm512_loadu_si512(p); }
   template <int kShift, int kMask>
   static Bytes Field(Bytes v) {
@@ -29,14 +30,26 @@ struct Zmm {
   static Bytes SubBytes(Bytes v, int n) {
     return _mm512_sub_epi8(v, _mm512_set1_epi8(static_cast<char>(n)));
   }
+  static Bytes Lookup(const uint8_t* table, Bytes indices) {
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(Load128(table)), indices);
+  }
   static Ints SetInts(int32_t n) { return _mm512_set1_epi32(n); }
-  static __m128i Load128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 
   static Floats FromF16(const uint16_t* p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
   static Floats FromU8(const uint8_t* p) { return ToFloats(_mm512_cvtepu8_epi32(Load128(p))); }
   static Floats FromI8(const int8_t* p) { return ToFloats(_mm512_cvtepi8_epi32(Load128(p))); }
+  static Floats FromE8M0Halved(const uint8_t* p) {
+    const __m512i e = _mm512_cvtepu8_epi32(Load128(p));
+    // The exponent's field is e - 1; what is below 1 is subnormal, 2^-128 or 2^-127.
+    const __m512i one = _mm512_set1_epi32(1);
+    const __m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(e, one), 23);
+    const __m512i subnormal = _mm512_slli_epi32(_mm512_add_epi32(e, one), 21);
+    const __m512i bits = _mm512_max_epi32(normal, subnormal);
+    const __mmask16 nan = _mm512_cmpeq_epi32_mask(e, _mm512_set1_epi32(255));
+    return _mm512_castsi512_ps(_mm512_mask_set1_epi32(bits, nan, -1));
+  }
   static Floats ToFloats(Ints v) { return _mm512_cvtepi32_ps(v); }
   static Floats SetFloats(float x) { return _mm512_set1_ps(x); }
   static Floats Mul(Floats a, Floats b) { return _mm512_mul_ps(a, b); }

@@ -21,6 +21,14 @@ int64_t GroupBytes(DType dtype, int64_t cols) {
       return cols / 256 * static_cast<int64_t>(sizeof(GroupQ4K));
     case DType::kQ6_K:
       return cols / 256 * static_cast<int64_t>(sizeof(GroupQ6K));
+    case DType::kQ5_K:
+      return cols / 256 * static_cast<int64_t>(sizeof(GroupQ5K));
+    case DType::kIQ4_XS:
+      return cols / 256 * static_cast<int64_t>(sizeof(GroupIQ4XS));
+    case DType::kMXFP4:
+      return (cols + 127) / 128 * static_cast<int64_t>(sizeof(GroupMXFP4));
+    case DType::kTQ2_0:
+      return cols / 256 * static_cast<int64_t>(sizeof(GroupTQ2));
     case DType::kF32:
     case DType::kF16:
     case DType::kBF16:
@@ -45,13 +53,18 @@ void PackQ8Row(const std::byte* src, int64_t n_blocks, int64_t r, std::byte* pac
   }
 }
 
+// 16 bytes in Q4_0's order are words already.
+void CopyNibbles(const uint8_t* bytes, int64_t r, Nibbles* out) {
+  for (int k = 0; k < 4; ++k) std::memcpy(out->word[k][r], bytes + 4 * k, 4);
+}
+
 void PackQ4Row(const std::byte* src, int64_t n_blocks, int64_t r, std::byte* packed) {
   for (int64_t b = 0; b < n_blocks; ++b) {
     BlockQ4_0 block;
     std::memcpy(&block, src + b * static_cast<int64_t>(sizeof(block)), sizeof(block));
     GroupQ4& group = reinterpret_cast<GroupQ4*>(packed)[b / 2];
     group.d[b % 2][r] = block.d;
-    for (int k = 0; k < 4; ++k) std::memcpy(group.q[b % 2].word[k][r], block.q + 4 * k, 4);
+    CopyNibbles(block.q, r, &group.q[b % 2]);
   }
 }
 
@@ -65,19 +78,38 @@ void PackNibbles(const uint8_t* values, int64_t r, Nibbles* out) {
   }
 }
 
+// values: 32 of two bits.
+void PackTwoBits(const uint8_t* values, int64_t r, TwoBits& out) {
+  for (int h = 0; h < 2; ++h) {
+    for (int i = 0; i < 4; ++i) {
+      int bits = 0;
+      for (int t = 0; t < 4; ++t) bits |= values[16 * h + 4 * t + i] << (2 * t);
+      out[h][r][i] = static_cast<uint8_t>(bits);
+    }
+  }
+}
+
+// What Q4_K and Q5_K have in common.
+template <typename Block, typename Group>
+void PackScalesAndMins(const Block& block, int64_t r, Group* group) {
+  uint8_t scales[8];
+  uint8_t mins[8];
+  UnpackQ4KScales(block.scales, scales, mins);
+  group->d[r] = block.d;
+  group->dmin[r] = block.dmin;
+  for (int sub = 0; sub < 8; ++sub) {
+    group->scale[sub][r] = scales[sub];
+    group->min[sub][r] = mins[sub];
+  }
+}
+
 void PackQ4KRow(const std::byte* src, int64_t n_super, int64_t r, std::byte* packed) {
   for (int64_t s = 0; s < n_super; ++s) {
     BlockQ4_K block;
     std::memcpy(&block, src + s * static_cast<int64_t>(sizeof(block)), sizeof(block));
     GroupQ4K& group = reinterpret_cast<GroupQ4K*>(packed)[s];
-    uint8_t scales[8];
-    uint8_t mins[8];
-    UnpackQ4KScales(block.scales, scales, mins);
-    group.d[r] = block.d;
-    group.dmin[r] = block.dmin;
+    PackScalesAndMins(block, r, &group);
     for (int sub = 0; sub < 8; ++sub) {
-      group.scale[sub][r] = scales[sub];
-      group.min[sub][r] = mins[sub];
       uint8_t values[32];
       for (int i = 0; i < 32; ++i) values[i] = block.q[32 * (sub / 2) + i] >> (4 * (sub % 2));
       PackNibbles(values, r, &group.q[sub]);
@@ -97,13 +129,66 @@ void PackQ6KRow(const std::byte* src, int64_t n_super, int64_t r, std::byte* pac
       uint8_t values[32];
       for (int i = 0; i < 32; ++i) values[i] = static_cast<uint8_t>(w.q[i] + 32);
       PackNibbles(values, r, &group.q[sub].lower);
-      for (int h = 0; h < 2; ++h) {
-        for (int i = 0; i < 4; ++i) {
-          int bits = 0;
-          for (int t = 0; t < 4; ++t) bits |= (values[16 * h + 4 * t + i] >> 4) << (2 * t);
-          group.q[sub].upper[h][r][i] = static_cast<uint8_t>(bits);
-        }
+      for (uint8_t& value : values) value >>= 4;
+      PackTwoBits(values, r, group.q[sub].upper);
+    }
+  }
+}
+
+void PackQ5KRow(const std::byte* src, int64_t n_super, int64_t r, std::byte* packed) {
+  for (int64_t s = 0; s < n_super; ++s) {
+    BlockQ5_K block;
+    std::memcpy(&block, src + s * static_cast<int64_t>(sizeof(block)), sizeof(block));
+    GroupQ5K& group = reinterpret_cast<GroupQ5K*>(packed)[s];
+    PackScalesAndMins(block, r, &group);
+    for (int sub = 0; sub < 8; ++sub) {
+      const WeightBlock w = ReadWeightBlock(DType::kQ5_K, src, s * 8 + sub);
+      uint8_t values[32];
+      for (int i = 0; i < 32; ++i) values[i] = static_cast<uint8_t>(w.q[i]);
+      PackNibbles(values, r, &group.q[sub].lower);
+      for (int i = 0; i < 4; ++i) {
+        int bits = 0;
+        for (int k = 0; k < 8; ++k) bits |= (values[4 * k + i] >> 4) << k;
+        group.q[sub].upper[r][i] = static_cast<uint8_t>(bits);
       }
+    }
+  }
+}
+
+void PackIQ4XSRow(const std::byte* src, int64_t n_super, int64_t r, std::byte* packed) {
+  for (int64_t s = 0; s < n_super; ++s) {
+    BlockIQ4_XS block;
+    std::memcpy(&block, src + s * static_cast<int64_t>(sizeof(block)), sizeof(block));
+    GroupIQ4XS& group = reinterpret_cast<GroupIQ4XS*>(packed)[s];
+    group.d[r] = block.d;
+    for (int sub = 0; sub < 8; ++sub) {
+      group.scale[sub][r] = IQ4XSScale(block, sub);
+      CopyNibbles(block.q + 16 * sub, r, &group.q[sub]);
+    }
+  }
+}
+
+void PackMXFP4Row(const std::byte* src, int64_t n_blocks, int64_t r, std::byte* packed) {
+  for (int64_t b = 0; b < n_blocks; ++b) {
+    BlockMXFP4 block;
+    std::memcpy(&block, src + b * static_cast<int64_t>(sizeof(block)), sizeof(block));
+    GroupMXFP4& group = reinterpret_cast<GroupMXFP4*>(packed)[b / 4];
+    group.e[b % 4][r] = block.e;
+    CopyNibbles(block.q, r, &group.q[b % 4]);
+  }
+}
+
+void PackTQ2Row(const std::byte* src, int64_t n_super, int64_t r, std::byte* packed) {
+  for (int64_t s = 0; s < n_super; ++s) {
+    BlockTQ2_0 block;
+    std::memcpy(&block, src + s * static_cast<int64_t>(sizeof(block)), sizeof(block));
+    GroupTQ2& group = reinterpret_cast<GroupTQ2*>(packed)[s];
+    group.d[r] = block.d;
+    for (int sub = 0; sub < 8; ++sub) {
+      const WeightBlock w = ReadWeightBlock(DType::kTQ2_0, src, s * 8 + sub);
+      uint8_t values[32];
+      for (int i = 0; i < 32; ++i) values[i] = static_cast<uint8_t>(w.q[i] + 1);
+      PackTwoBits(values, r, group.q[sub]);
     }
   }
 }
@@ -118,6 +203,14 @@ void PackRow(DType dtype, const std::byte* src, int64_t cols, int64_t r, std::by
       return PackQ4KRow(src, cols / 256, r, group);
     case DType::kQ6_K:
       return PackQ6KRow(src, cols / 256, r, group);
+    case DType::kQ5_K:
+      return PackQ5KRow(src, cols / 256, r, group);
+    case DType::kIQ4_XS:
+      return PackIQ4XSRow(src, cols / 256, r, group);
+    case DType::kMXFP4:
+      return PackMXFP4Row(src, cols / 32, r, group);
+    case DType::kTQ2_0:
+      return PackTQ2Row(src, cols / 256, r, group);
     case DType::kF32:
     case DType::kF16:
     case DType::kBF16:
@@ -130,34 +223,78 @@ int Nibble(const Nibbles& q, int64_t r, int element) {
   return (q.word[in_half / 4][r][in_half % 4] >> (4 * (element / 16))) & 0xF;
 }
 
+int TwoBitsOf(const TwoBits& q, int64_t r, int element) {
+  return (q[element / 16][r][element % 4] >> (2 * (element % 16 / 4))) & 3;
+}
+
+// One scale over all 32.
+void SetScale(WeightBlock* out, float scale) { out->scale[0] = out->scale[1] = scale; }
+
 WeightBlock ReadQ8(const GroupQ8& group, int64_t r, int64_t b) {
   WeightBlock out{};
   for (int i = 0; i < 32; ++i) {
     out.q[i] = static_cast<int8_t>(group.q[b].word[i / 4][r][i % 4] - 128);
   }
-  out.scale[0] = out.scale[1] = F32FromF16(group.d[b][r]);
+  SetScale(&out, F32FromF16(group.d[b][r]));
   return out;
 }
 
 WeightBlock ReadQ4(const GroupQ4& group, int64_t r, int64_t b) {
   WeightBlock out{};
   for (int i = 0; i < 32; ++i) out.q[i] = static_cast<int8_t>(Nibble(group.q[b], r, i) - 8);
-  out.scale[0] = out.scale[1] = F32FromF16(group.d[b][r]);
+  SetScale(&out, F32FromF16(group.d[b][r]));
   return out;
+}
+
+// What Q4_K and Q5_K have in common.
+template <typename Group>
+void ReadScaleAndMin(const Group& group, int64_t r, int64_t sub, WeightBlock* out) {
+  SetScale(out, F32FromF16(group.d[r]) * static_cast<float>(group.scale[sub][r]));
+  out->min = F32FromF16(group.dmin[r]) * static_cast<float>(group.min[sub][r]);
 }
 
 WeightBlock ReadQ4K(const GroupQ4K& group, int64_t r, int64_t sub) {
   WeightBlock out{};
   for (int i = 0; i < 32; ++i) out.q[i] = static_cast<int8_t>(Nibble(group.q[sub], r, i));
-  out.scale[0] = out.scale[1] = F32FromF16(group.d[r]) * static_cast<float>(group.scale[sub][r]);
-  out.min = F32FromF16(group.dmin[r]) * static_cast<float>(group.min[sub][r]);
+  ReadScaleAndMin(group, r, sub, &out);
+  return out;
+}
+
+WeightBlock ReadQ5K(const GroupQ5K& group, int64_t r, int64_t sub) {
+  WeightBlock out{};
+  for (int i = 0; i < 32; ++i) {
+    const int upper = (group.q[sub].upper[r][i % 4] >> (i / 4)) & 1;
+    out.q[i] = static_cast<int8_t>(Nibble(group.q[sub].lower, r, i) | upper << 4);
+  }
+  ReadScaleAndMin(group, r, sub, &out);
+  return out;
+}
+
+WeightBlock ReadIQ4XS(const GroupIQ4XS& group, int64_t r, int64_t sub) {
+  WeightBlock out{};
+  for (int i = 0; i < 32; ++i) out.q[i] = kIQ4Values[Nibble(group.q[sub], r, i)];
+  SetScale(&out, F32FromF16(group.d[r]) * static_cast<float>(group.scale[sub][r]));
+  return out;
+}
+
+WeightBlock ReadMXFP4(const GroupMXFP4& group, int64_t r, int64_t b) {
+  WeightBlock out{};
+  for (int i = 0; i < 32; ++i) out.q[i] = kMXFP4Values[Nibble(group.q[b], r, i)];
+  SetScale(&out, HalfOfE8M0(group.e[b][r]));
+  return out;
+}
+
+WeightBlock ReadTQ2(const GroupTQ2& group, int64_t r, int64_t sub) {
+  WeightBlock out{};
+  for (int i = 0; i < 32; ++i) out.q[i] = static_cast<int8_t>(TwoBitsOf(group.q[sub], r, i) - 1);
+  SetScale(&out, F32FromF16(group.d[r]));
   return out;
 }
 
 WeightBlock ReadQ6K(const GroupQ6K& group, int64_t r, int64_t sub) {
   WeightBlock out{};
   for (int i = 0; i < 32; ++i) {
-    const int upper = (group.q[sub].upper[i / 16][r][i % 4] >> (2 * (i % 16 / 4))) & 3;
+    const int upper = TwoBitsOf(group.q[sub].upper, r, i);
     out.q[i] = static_cast<int8_t>((Nibble(group.q[sub].lower, r, i) | upper << 4) - 32);
   }
   const float d = F32FromF16(group.d[r]);
@@ -177,6 +314,14 @@ WeightBlock ReadBlock(const PackedView& w, int64_t row, int64_t b) {
       return ReadQ4(reinterpret_cast<const GroupQ4*>(group)[b / 2], r, b % 2);
     case DType::kQ4_K:
       return ReadQ4K(reinterpret_cast<const GroupQ4K*>(group)[b / 8], r, b % 8);
+    case DType::kQ5_K:
+      return ReadQ5K(reinterpret_cast<const GroupQ5K*>(group)[b / 8], r, b % 8);
+    case DType::kIQ4_XS:
+      return ReadIQ4XS(reinterpret_cast<const GroupIQ4XS*>(group)[b / 8], r, b % 8);
+    case DType::kMXFP4:
+      return ReadMXFP4(reinterpret_cast<const GroupMXFP4*>(group)[b / 4], r, b % 4);
+    case DType::kTQ2_0:
+      return ReadTQ2(reinterpret_cast<const GroupTQ2*>(group)[b / 8], r, b % 8);
     default:
       return ReadQ6K(reinterpret_cast<const GroupQ6K*>(group)[b / 8], r, b % 8);
   }

@@ -10,9 +10,10 @@
 // rows that a matrix lacks in its last group are zeros. Float weights stay in file order.
 //
 // A group is an array of one of the structs below: [ceil(cols / 64)] GroupQ4 or GroupQ8,
-// [cols / 256] GroupQ4K or GroupQ6K. All are multiples of 64 bytes, so that no word straddles cache
-// lines, and are read from front to back, scales first: behind the words they cost a sixth of the
-// bandwidth that a product with one row reaches, in an array of their own a third.
+// [ceil(cols / 128)] GroupMXFP4, [cols / 256] of the others. All are multiples of 64 bytes, so that
+// no word straddles cache lines, and are read from front to back, scales first: behind the words
+// they cost a sixth of the bandwidth that a product with one row reaches, in an array of their own
+// a third.
 namespace shoal {
 
 // Byte i of word k holds elements 4k + i (low nibble) and 16 + 4k + i (high nibble).
@@ -22,6 +23,8 @@ struct Nibbles {
 struct Bytes {
   uint8_t word[8][kPackRows][4];
 };
+// Byte i of [h], bits 2t and 2t + 1, belong to element 16h + 4t + i.
+using TwoBits = uint8_t[2][kPackRows][4];
 struct GroupQ4 {  // A nibble is value + 8.
   uint16_t d[2][kPackRows];
   Nibbles q[2];
@@ -37,11 +40,9 @@ struct GroupQ4K {
   uint8_t min[8][kPackRows];
   Nibbles q[8];
 };
-// Upper two bits of value + 32: byte i of upper[h], bits 2t and 2t + 1, belong to element
-// 16h + 4t + i.
-struct SixBits {
+struct SixBits {  // Of value + 32.
   Nibbles lower;
-  uint8_t upper[2][kPackRows][4];
+  TwoBits upper;
 };
 struct GroupQ6K {
   uint16_t d[kPackRows];
@@ -49,8 +50,36 @@ struct GroupQ6K {
   int8_t scale[16][kPackRows];
   SixBits q[8];
 };
+struct FiveBits {  // Byte i of upper, bit k, belongs to element 4k + i.
+  Nibbles lower;
+  uint8_t upper[kPackRows][4];
+};
+struct GroupQ5K {
+  uint16_t d[kPackRows];
+  uint16_t dmin[kPackRows];
+  uint8_t scale[8][kPackRows];
+  uint8_t min[8][kPackRows];
+  FiveBits q[8];
+};
+struct GroupIQ4XS {  // A nibble is an index of kIQ4Values; scales have their 32 taken off.
+  uint16_t d[kPackRows];
+  uint8_t padding[32];
+  int8_t scale[8][kPackRows];
+  Nibbles q[8];
+};
+struct GroupMXFP4 {  // A nibble is an index of kMXFP4Values.
+  uint8_t e[4][kPackRows];
+  Nibbles q[4];
+};
+struct GroupTQ2 {  // Two bits are value + 1.
+  uint16_t d[kPackRows];
+  uint8_t padding[32];
+  TwoBits q[8];
+};
 static_assert(sizeof(GroupQ4) == 576 && sizeof(GroupQ8) == 1088);
 static_assert(sizeof(GroupQ4K) == 2368 && sizeof(GroupQ6K) == 3392);
+static_assert(sizeof(GroupQ5K) == 2880 && sizeof(GroupIQ4XS) == 2240);
+static_assert(sizeof(GroupMXFP4) == 1088 && sizeof(GroupTQ2) == 1088);
 
 namespace grouped {
 

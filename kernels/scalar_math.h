@@ -43,6 +43,12 @@ inline float F32FromBF16(uint16_t b) {
   return std::bit_cast<float>(static_cast<uint32_t>(b) << 16);
 }
 
+// Half of an E8M0 scale, 2^(e - 128), exact; 255 is that format's NaN.
+inline float HalfOfE8M0(uint8_t e) {
+  if (e == 255) return std::bit_cast<float>(0x7FC00000U);
+  return std::bit_cast<float>(e < 2 ? 0x00200000U << e : (e - 1U) << 23);
+}
+
 // Adding this and taking it off again rounds |x| <= 2^22 to an integer, half to even; the sum's
 // low bits are that integer.
 inline constexpr float kRoundMagic = 0x1.8p23F;

@@ -1,5 +1,6 @@
 #include "kernels/weight_block.h"
 
+
 #include "base/check.h"
 #include "kernels/scalar_math.h"
 
@@ -35,7 +36,9 @@ WeightBlock ReadQ4_0(const BlockQ4_0& block) {
   return out;
 }
 
-WeightBlock ReadQ4_K(const BlockQ4_K& block, int sub) {
+// Q4_K, and what Q5_K has in common with it.
+template <typename Block>
+WeightBlock ReadQ4_K(const Block& block, int sub) {
   uint8_t scales[8];
   uint8_t mins[8];
   UnpackQ4KScales(block.scales, scales, mins);
@@ -43,6 +46,14 @@ WeightBlock ReadQ4_K(const BlockQ4_K& block, int sub) {
   ReadNibbles(block.q + 32 * (sub / 2), 4 * (sub % 2), 0, 32, out.q);
   SetScale(&out, F32FromF16(block.d) * static_cast<float>(scales[sub]));
   out.min = F32FromF16(block.dmin) * static_cast<float>(mins[sub]);
+  return out;
+}
+
+WeightBlock ReadQ5_K(const BlockQ5_K& block, int sub) {
+  WeightBlock out = ReadQ4_K(block, sub);
+  for (int i = 0; i < 32; ++i) {
+    out.q[i] = static_cast<int8_t>(out.q[i] | ((block.qh[i] >> sub) & 1) << 4);
+  }
   return out;
 }
 
@@ -64,6 +75,36 @@ WeightBlock ReadQ6_K(const BlockQ6_K& block, int sub) {
   return out;
 }
 
+// 16 bytes in Q4_0's order, nibbles looked up.
+void ReadTable(const uint8_t* bytes, const int8_t* values, int8_t* out) {
+  for (int i = 0; i < 16; ++i) {
+    out[i] = values[bytes[i] & 0xF];
+    out[i + 16] = values[bytes[i] >> 4];
+  }
+}
+
+WeightBlock ReadIQ4_XS(const BlockIQ4_XS& block, int sub) {
+  WeightBlock out{};
+  ReadTable(block.q + 16 * sub, kIQ4Values, out.q);
+  SetScale(&out, F32FromF16(block.d) * static_cast<float>(IQ4XSScale(block, sub)));
+  return out;
+}
+
+WeightBlock ReadMXFP4(const BlockMXFP4& block) {
+  WeightBlock out{};
+  ReadTable(block.q, kMXFP4Values, out.q);
+  SetScale(&out, HalfOfE8M0(block.e));
+  return out;
+}
+
+WeightBlock ReadTQ2_0(const BlockTQ2_0& block, int sub) {
+  const uint8_t* q = block.q + 32 * (sub / 4);
+  WeightBlock out{};
+  for (int i = 0; i < 32; ++i) out.q[i] = static_cast<int8_t>(((q[i] >> (2 * (sub % 4))) & 3) - 1);
+  SetScale(&out, F32FromF16(block.d));
+  return out;
+}
+
 }  // namespace
 
 void UnpackQ4KScales(const uint8_t packed[12], uint8_t scales[8], uint8_t mins[8]) {
@@ -73,6 +114,12 @@ void UnpackQ4KScales(const uint8_t packed[12], uint8_t scales[8], uint8_t mins[8
     scales[i + 4] = static_cast<uint8_t>((packed[i + 8] & 0xF) | (packed[i] >> 6) << 4);
     mins[i + 4] = static_cast<uint8_t>((packed[i + 8] >> 4) | (packed[i + 4] >> 6) << 4);
   }
+}
+
+int8_t IQ4XSScale(const BlockIQ4_XS& block, int sub) {
+  const int low = (block.scales_l[sub / 2] >> (4 * (sub % 2))) & 0xF;
+  const int high = (block.scales_h >> (2 * sub)) & 3;
+  return static_cast<int8_t>((low | high << 4) - 32);
 }
 
 WeightBlock ReadWeightBlock(DType dtype, const std::byte* row, int64_t block) {
@@ -86,6 +133,14 @@ WeightBlock ReadWeightBlock(DType dtype, const std::byte* row, int64_t block) {
       return ReadQ4_K(Load<BlockQ4_K>(row, block / 8), sub);
     case DType::kQ6_K:
       return ReadQ6_K(Load<BlockQ6_K>(row, block / 8), sub);
+    case DType::kQ5_K:
+      return ReadQ5_K(Load<BlockQ5_K>(row, block / 8), sub);
+    case DType::kIQ4_XS:
+      return ReadIQ4_XS(Load<BlockIQ4_XS>(row, block / 8), sub);
+    case DType::kMXFP4:
+      return ReadMXFP4(Load<BlockMXFP4>(row, block));
+    case DType::kTQ2_0:
+      return ReadTQ2_0(Load<BlockTQ2_0>(row, block / 8), sub);
     case DType::kF32:
     case DType::kF16:
     case DType::kBF16:

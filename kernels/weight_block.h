@@ -22,7 +22,10 @@ WeightBlock ReadWeightBlock(DType dtype, const std::byte* row, int64_t block);
 // The weights themselves, each rounded once. out: [32].
 void DequantizeBlock(const WeightBlock& block, float* out);
 
-// The eight 6-bit scales and minima of a Q4_K block.
+// The eight 6-bit scales and minima of a Q4_K or Q5_K block.
 void UnpackQ4KScales(const uint8_t packed[12], uint8_t scales[8], uint8_t mins[8]);
+
+// A sub-block's scale less 32, in [-32, 31].
+int8_t IQ4XSScale(const BlockIQ4_XS& block, int sub);
 
 }  // namespace shoal

@@ -140,7 +140,7 @@ absl::Status DecodeTensor(ByteReader& reader, const std::vector<std::string_view
   }
   tensor.name = std::string(names[name]);
   SHOAL_ASSIGN_OR_RETURN(const uint8_t dtype,
-                         ReadEnum(reader, "a dtype", static_cast<uint8_t>(DType::kQ6_K) + 1));
+                         ReadEnum(reader, "a dtype", static_cast<uint8_t>(kLastDType) + 1));
   tensor.dtype = static_cast<DType>(dtype);
   SHOAL_ASSIGN_OR_RETURN(const uint8_t rank, ReadEnum(reader, "a rank", kMaxRank + 1));
   tensor.shape.resize(rank);

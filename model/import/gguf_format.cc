@@ -41,15 +41,25 @@ std::optional<DType> DTypeOfGgml(uint32_t type) {
       return DType::kQ8_0;
     case 12:
       return DType::kQ4_K;
+    case 13:
+      return DType::kQ5_K;
     case 14:
       return DType::kQ6_K;
+    case 23:
+      return DType::kIQ4_XS;
     case 30:
       return DType::kBF16;
+    case 35:
+      return DType::kTQ2_0;
+    case 39:
+      return DType::kMXFP4;
     default:
       return std::nullopt;
   }
 }
 
-std::string_view SupportedGgmlTypes() { return "F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q6_K"; }
+std::string_view SupportedGgmlTypes() {
+  return "F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K, Q6_K, IQ4_XS, MXFP4, TQ2_0";
+}
 
 }  // namespace shoal

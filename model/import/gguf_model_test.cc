@@ -42,7 +42,7 @@ TEST(GgufModelTest, ReadsTheNumbersOfAQwen3MoeFile) {
 }
 
 TEST(GgufModelTest, ReadsEveryQuantizedFileOfTheTestData) {
-  for (const char* type : {"Q8_0", "Q4_0", "Q4_K_M"}) {
+  for (const char* type : {"Q8_0", "Q4_0", "Q4_K_M", "IQ4_XS", "TQ2_0"}) {
     const auto file = MustOpen(std::string("tests/data/quants/model-") + type + ".gguf");
     const auto config = ReadModelConfig(*file);
     ASSERT_TRUE(config.ok()) << config.status().message();

@@ -184,9 +184,39 @@ const GgufCase kTensorCases[] = {
        f.tensors[0].dims = {128, 16};
      },
      "rows of 128 elements are not whole blocks of 256 (Q4_K)"},
-    {"KnownTypeNotSupported", [](auto& f) { f.tensors[0].type = 23; },
-     "type IQ4_XS is not supported; quantize the model to one of F32, F16, BF16, Q8_0, Q4_0, "
-     "Q4_K, Q6_K"},
+    {"RowNotWholeSuperblocksOfQ5K",
+     [](auto& f) {
+       f.tensors[0].type = 13;
+       f.tensors[0].dims = {128, 16};
+     },
+     "rows of 128 elements are not whole blocks of 256 (Q5_K)"},
+    {"RowNotWholeSuperblocksOfIQ4XS",
+     [](auto& f) {
+       f.tensors[0].type = 23;
+       f.tensors[0].dims = {128, 16};
+     },
+     "rows of 128 elements are not whole blocks of 256 (IQ4_XS)"},
+    {"RowNotWholeSuperblocksOfTQ2",
+     [](auto& f) {
+       f.tensors[0].type = 35;
+       f.tensors[0].dims = {128, 16};
+     },
+     "rows of 128 elements are not whole blocks of 256 (TQ2_0)"},
+    {"RowNotWholeBlocksOfMXFP4",
+     [](auto& f) {
+       f.tensors[0].type = 39;
+       f.tensors[0].dims = {48, 16};
+     },
+     "rows of 48 elements are not whole blocks of 32 (MXFP4)"},
+    {"MXFP4PastTheEnd",
+     [](auto& f) {
+       f.tensors[14].type = 39;
+       f.tensors[14].dims = {32, 1 << 20};
+     },
+     "tensor 'output.weight': 17825792 bytes at data offset"},
+    {"KnownTypeNotSupported", [](auto& f) { f.tensors[0].type = 22; },
+     "type IQ2_S is not supported; quantize the model to one of F32, F16, BF16, Q8_0, Q4_0, Q4_K, "
+     "Q5_K, Q6_K, IQ4_XS, MXFP4, TQ2_0"},
     {"WithdrawnType", [](auto& f) { f.tensors[0].type = 4; }, "type 4 is unknown"},
     {"UnknownType", [](auto& f) { f.tensors[0].type = 1000; }, "type 1000 is unknown; quantize"},
 };

@@ -139,7 +139,8 @@ TEST_P(QuantizedReferenceTest, RoundedActivationsCostNoMoreThanThePeers) {
 
 INSTANTIATE_TEST_SUITE_P(Types, QuantizedReferenceTest,
                          testing::Values(QuantCase{"Q8_0", 3.7e-4}, QuantCase{"Q4_0", 4.4e-4},
-                                         QuantCase{"Q4_K_M", 7.2e-4}),
+                                         QuantCase{"Q4_K_M", 7.2e-4}, QuantCase{"IQ4_XS", 8.3e-4},
+                                         QuantCase{"TQ2_0", 1.1e-3}),
                          [](const auto& info) { return std::string(info.param.type); });
 
 }  // namespace

@@ -62,20 +62,20 @@ TEST_P(SameBitsTest, ShardsServeTheSameBitsAsTheFile) {
   std::filesystem::remove_all(folder);
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, SameBitsTest,
-                         testing::Values("tests/data/models/qwen3_moe/model.gguf",
-                                         "tests/data/quants/model-Q8_0.gguf",
-                                         "tests/data/quants/model-Q4_0.gguf",
-                                         "tests/data/quants/model-Q4_K_M.gguf",
-                                         "models/tales-moe-11m-q8_0.gguf"),
-                         [](const auto& info) {
-                           std::string name = info.param;
-                           name = name.substr(name.rfind('/') + 1);
-                           for (char& c : name) {
-                             if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
-                           }
-                           return std::to_string(info.index) + "_" + name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Files, SameBitsTest,
+    testing::Values("tests/data/models/qwen3_moe/model.gguf", "tests/data/quants/model-Q8_0.gguf",
+                    "tests/data/quants/model-Q4_0.gguf", "tests/data/quants/model-Q4_K_M.gguf",
+                    "tests/data/quants/model-IQ4_XS.gguf", "tests/data/quants/model-TQ2_0.gguf",
+                    "models/tales-moe-11m-q8_0.gguf"),
+    [](const auto& info) {
+      std::string name = info.param;
+      name = name.substr(name.rfind('/') + 1);
+      for (char& c : name) {
+        if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+      }
+      return std::to_string(info.index) + "_" + name;
+    });
 
 }  // namespace
 }  // namespace shoal
