@@ -78,9 +78,17 @@ constexpr KernelTable Avx512Kernels() {
   return table;
 }
 
+constexpr KernelTable AmxKernels() {
+  KernelTable table = Avx512Kernels();
+  table.isa = Isa::kAmx;
+  table.matmul = amx::Matmul;
+  return table;
+}
+
 constexpr KernelTable kAvx2Kernels = Avx2Kernels();
 constexpr KernelTable kAvxVnniKernels = AvxVnniKernels();
 constexpr KernelTable kAvx512Kernels = Avx512Kernels();
+constexpr KernelTable kAmxKernels = AmxKernels();
 
 #endif
 
@@ -112,6 +120,8 @@ std::string_view IsaName(Isa isa) {
       return "avxvnni";
     case Isa::kAvx512:
       return "avx512";
+    case Isa::kAmx:
+      return "amx";
   }
   return "?";
 }
@@ -119,7 +129,8 @@ std::string_view IsaName(Isa isa) {
 std::vector<const KernelTable*> AvailableKernels() {
   std::vector<const KernelTable*> tables = {&kScalarKernels};
 #if defined(__x86_64__)
-  for (const KernelTable* table : {&kAvx2Kernels, &kAvxVnniKernels, &kAvx512Kernels}) {
+  for (const KernelTable* table :
+       {&kAvx2Kernels, &kAvxVnniKernels, &kAvx512Kernels, &kAmxKernels}) {
     if (CpuSupports(table->isa)) tables.push_back(table);
   }
 #endif

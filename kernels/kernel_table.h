@@ -9,8 +9,8 @@
 
 namespace shoal {
 
-enum class Isa : uint8_t { kScalar, kAvx2, kAvxVnni, kAvx512 };
-std::string_view IsaName(Isa isa);  // "scalar", "avx2", "avxvnni", "avx512".
+enum class Isa : uint8_t { kScalar, kAvx2, kAvxVnni, kAvx512, kAmx };
+std::string_view IsaName(Isa isa);  // "scalar", "avx2", "avxvnni", "avx512", "amx".
 
 // Length of an activation block and of a key tile; docs/arithmetic.md says how they were chosen.
 inline constexpr int kActivationBlock = 32;

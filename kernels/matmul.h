@@ -47,5 +47,9 @@ namespace avx512 {
 void Matmul(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end, float* y,
             int64_t y_stride);
 }  // namespace avx512
+namespace amx {  // Few rows, and float weights, as avx512.
+void Matmul(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end, float* y,
+            int64_t y_stride);
+}  // namespace amx
 
 }  // namespace shoal

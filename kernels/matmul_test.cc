@@ -122,7 +122,7 @@ TEST_P(MatmulTest, EveryVariantGivesTheScalarBits) {
   }
   for (const KernelTable* kernels : AvailableKernels()) {
     for (const Shape& shape : shapes) {
-      for (const int64_t n_rows : {1, 2, 3, 7, 17}) {
+      for (const int64_t n_rows : {1, 2, 3, 7, 17, 93}) {
         const std::vector<float> x = RandomFloats(n_rows * shape.cols, 41);
         for (const bool q8 : {false, true}) {
           if (q8 && !Traits(GetParam()).quantized) continue;

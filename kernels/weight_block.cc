@@ -1,6 +1,5 @@
 #include "kernels/weight_block.h"
 
-
 #include "base/check.h"
 #include "kernels/scalar_math.h"
 

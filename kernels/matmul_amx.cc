@@ -1,0 +1,327 @@
+#include "kernels/f32x16_avx512.h"
+#include "kernels/matmul.h"
+#include "kernels/matmul_zmm.h"
+// After what it is written in.
+#include "kernels/matmul_blocks.h"
+
+// Products of many rows on tiles of 16 x 16: 16 rows of activations times 16 rows of weights for
+// one block of 32 is one instruction. A block's sums then go through memory to the float steps,
+// which have a register for each activation row, a lane for each output. The tiles work on one job
+// while the float steps of the job before are done, so that neither waits for the other.
+namespace shoal::amx {
+namespace {
+
+struct Signed : Zmm {  // Tiles multiply signed bytes by signed bytes.
+  static constexpr bool kSigned = true;
+};
+
+constexpr int kTile = 16;             // Rows of activations, and outputs, of a tile.
+constexpr int kFewestRows = 8;        // What is left below this goes without tiles.
+constexpr int kMaxTiles = 4;          // Tiles of activations per pass over the weights.
+constexpr int kGroups = 2;            // Groups of 16 outputs that share a pass over activations.
+constexpr int64_t kPanelBlocks = 64;  // Columns whose activations are arranged at once.
+constexpr int64_t kChunk = 8;         // Blocks of a job.
+
+// LDTILECFG's operand.
+struct alignas(64) TileConfig {
+  uint8_t palette = 1;
+  uint8_t start_row = 0;
+  uint8_t reserved[14] = {};
+  uint16_t row_bytes[16] = {};
+  uint8_t rows[16] = {};
+};
+
+// Tiles 0 and 3 are sums, 1 and 4 activations, 2 and 5 weights, of n elements at once.
+inline void ConfigureTiles(int n) {
+  TileConfig config;
+  for (int first = 0; first < 6; first += 3) {
+    config.rows[first] = config.rows[first + 1] = kTile;
+    config.rows[first + 2] = static_cast<uint8_t>(n / 4);
+    config.row_bytes[first] = config.row_bytes[first + 2] = 64;
+    config.row_bytes[first + 1] = static_cast<uint16_t>(n);
+  }
+  asm volatile("ldtilecfg %0" : : "m"(config));
+}
+
+using Sums = int32_t[kTile][kTile];  // [activation row][output]
+
+// sums = a's 16 rows of n elements, 32 bytes apart, times w's [n / 4][16][4]. Compilers' own
+// functions for these instructions do not all say which memory they read.
+#define SHOAL_TILE_PRODUCT(SUMS, A, W)                                                     \
+  asm volatile("tilezero %%tmm" #SUMS                                                      \
+               "\n\t"                                                                      \
+               "tileloadd (%[a],%[a_stride],1), %%tmm" #A                                  \
+               "\n\t"                                                                      \
+               "tileloadd (%[w],%[line],1), %%tmm" #W                                      \
+               "\n\t"                                                                      \
+               "tdpbssd %%tmm" #W ", %%tmm" #A ", %%tmm" #SUMS                             \
+               "\n\t"                                                                      \
+               "tilestored %%tmm" #SUMS ", (%[s],%[line],1)"                               \
+               : "=m"(*sums)                                                               \
+               : [a] "r"(a), [w] "r"(w), [s] "r"(sums), [a_stride] "r"(int64_t{32}),       \
+                 [line] "r"(int64_t{64}), "m"(*reinterpret_cast<const int8_t(*)[512]>(a)), \
+                 "m"(*reinterpret_cast<const int8_t(*)[512]>(w)))
+
+inline void EvenProduct(const int8_t* a, const int8_t* w, Sums* sums) {
+  SHOAL_TILE_PRODUCT(0, 1, 2);
+}
+inline void OddProduct(const int8_t* a, const int8_t* w, Sums* sums) {
+  SHOAL_TILE_PRODUCT(3, 4, 5);
+}
+#undef SHOAL_TILE_PRODUCT
+
+// A chunk of blocks of 16 rows of weights.
+struct alignas(64) WeightChunk {
+  int8_t w[kChunk][8][kTile][4];  // Signed.
+  float scale[kChunk][2][kTile];
+  float negated_min[kChunk][kTile];
+};
+
+// Activations of a panel, in the order that tiles read.
+struct alignas(64) Panel {
+  int8_t q[kMaxTiles][kPanelBlocks][kTile][32];
+  float scale[kMaxTiles][kPanelBlocks][kTile];
+  float sum[kMaxTiles][kPanelBlocks][kTile];  // For formats with minima.
+};
+
+struct Job {
+  const int8_t (*q)[kTile][32];  // Activations of the job's first block.
+  const float (*dx)[kTile];
+  const float (*sum)[kTile];
+  const WeightChunk* weights;
+  float (*acc)[kTile];  // [16 activation rows][16 outputs]
+  int64_t n_blocks;
+};
+
+using JobSums = Sums[2 * kChunk];  // Two for a block where halves have factors.
+
+template <typename Format>
+inline void TileStep(const Job& job, int64_t b, JobSums* sums) {
+  const int8_t* q = job.q[b][0];
+  const int8_t* w = job.weights->w[b][0][0];
+  if constexpr (Format::kHalves) {
+    EvenProduct(q, w, &(*sums)[2 * b]);
+    OddProduct(q + 16, w + 256, &(*sums)[2 * b + 1]);
+  } else if (b % 2 == 0) {
+    EvenProduct(q, w, &(*sums)[b]);
+  } else {
+    OddProduct(q, w, &(*sums)[b]);
+  }
+}
+
+template <typename Format>
+inline void FloatStep(const Job& job, int64_t b, const JobSums& sums, __m512* acc) {
+  constexpr int kParts = Format::kHalves ? 2 : 1;
+  for (int part = 0; part < kParts; ++part) {
+    const __m512 scale = _mm512_load_ps(job.weights->scale[b][part]);
+#pragma GCC unroll 16
+    for (int t = 0; t < kTile; ++t) {
+      const __m512 dx = _mm512_set1_ps(job.dx[b][t]);
+      const __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(sums[kParts * b + part][t]));
+      acc[t] = _mm512_fmadd_ps(_mm512_mul_ps(scale, dx), sum, acc[t]);
+    }
+  }
+  if constexpr (Format::kMins) {
+    const __m512 negated_min = _mm512_load_ps(job.weights->negated_min[b]);
+#pragma GCC unroll 16
+    for (int t = 0; t < kTile; ++t) {
+      const __m512 dx = _mm512_set1_ps(job.dx[b][t]);
+      acc[t] =
+          _mm512_fmadd_ps(_mm512_mul_ps(negated_min, dx), _mm512_set1_ps(job.sum[b][t]), acc[t]);
+    }
+  }
+}
+
+// The tiles' part of `next` beside the float part of `last`; either may have no blocks.
+template <typename Format>
+void RunJobs(const Job& next, JobSums* next_sums, const Job& last, const JobSums& last_sums) {
+  int64_t b = 0;
+  if (last.n_blocks > 0) {
+    __m512 acc[kTile];
+#pragma GCC unroll 16
+    for (int t = 0; t < kTile; ++t) acc[t] = _mm512_load_ps(last.acc[t]);
+    for (; b < last.n_blocks; ++b) {
+      if (b < next.n_blocks) TileStep<Format>(next, b, next_sums);
+      FloatStep<Format>(last, b, last_sums, acc);
+    }
+#pragma GCC unroll 16
+    for (int t = 0; t < kTile; ++t) _mm512_store_ps(last.acc[t], acc[t]);
+  }
+  for (; b < next.n_blocks; ++b) TileStep<Format>(next, b, next_sums);
+}
+
+// Takes jobs one after another; Finish does what is left of the last.
+template <typename Format>
+class JobRunner {
+ public:
+  void Run(const Job& job) {
+    RunJobs<Format>(job, &sums_[turn_ ^ 1], last_, sums_[turn_]);
+    turn_ ^= 1;
+    last_ = job;
+  }
+  void Finish() {
+    RunJobs<Format>({}, nullptr, last_, sums_[turn_]);
+    last_ = {};
+  }
+
+ private:
+  Job last_ = {};
+  int turn_ = 0;
+  alignas(64) JobSums sums_[2];
+};
+
+template <typename Format>
+void UnpackChunk(const typename Format::Group* groups, int64_t begin, int64_t n, WeightChunk* out) {
+  for (int64_t i = 0; i < n; ++i) {
+    const typename Format::Group& group = groups[(begin + i) / Format::kGroupBlocks];
+    const int64_t b = (begin + i) % Format::kGroupBlocks;
+    __m512i words[8];
+    LoadWords<Signed, Format>(group, b, 0, words);
+    for (int k = 0; k < 8; ++k) _mm512_store_si512(out->w[i][k], words[k]);
+    for (int part = 0; part < (Format::kHalves ? 2 : 1); ++part) {
+      _mm512_store_ps(out->scale[i][part], Format::Scale(group, b, 0, part));
+    }
+    if constexpr (Format::kMins) {
+      _mm512_store_ps(out->negated_min[i], Signed::Negate(Format::Min(group, b, 0)));
+    }
+  }
+}
+
+// Rows [first, first + n_rows) of x, blocks [begin, begin + n_blocks); rows that a tile lacks are
+// zeros.
+template <typename Format>
+void ArrangeRows(const RowsView& x, int64_t first, int64_t n_rows, int64_t begin, int64_t n_blocks,
+                 Panel* panel) {
+  for (int64_t i = 0; i < (n_rows + kTile - 1) / kTile * kTile; ++i) {
+    const int64_t tile = i / kTile;
+    const int64_t t = i % kTile;
+    if (i >= n_rows) {
+      for (int64_t b = 0; b < n_blocks; ++b) {
+        __builtin_memset(panel->q[tile][b][t], 0, 32);
+        panel->scale[tile][b][t] = panel->sum[tile][b][t] = 0.0F;
+      }
+      continue;
+    }
+    const int64_t r = x.row_map == nullptr ? first + i : x.row_map[first + i];
+    const int8_t* q = x.q8 + r * x.q8_stride + begin * 32;
+    const float* scales = x.scales + r * x.scale_stride + begin;
+    for (int64_t b = 0; b < n_blocks; ++b) {
+      __builtin_memcpy(panel->q[tile][b][t], q + b * 32, 32);
+      panel->scale[tile][b][t] = scales[b];
+    }
+    if constexpr (Format::kMins) {
+      int32_t sums[kPanelBlocks];
+      SumBlocks<Signed, Format>(q, n_blocks, sums);
+      for (int64_t b = 0; b < n_blocks; ++b) {
+        __builtin_memcpy(&panel->sum[tile][b][t], &sums[b], sizeof(float));
+      }
+    }
+  }
+}
+
+// Copies the results of n_rows rows between y, whose column is the first of `n_out` outputs, and
+// accumulators.
+inline void LoadResults(const float* y, int64_t y_stride, int64_t n_rows, int64_t n_out,
+                        float (*acc)[kTile]) {
+  for (int64_t i = 0; i < n_rows; ++i) {
+    _mm512_store_ps(acc[i], Zmm::LoadFirst(y + i * y_stride, n_out));
+  }
+}
+inline void StoreResults(const float (*acc)[kTile], int64_t n_rows, int64_t n_out, float* y,
+                         int64_t y_stride) {
+  for (int64_t i = 0; i < n_rows; ++i) {
+    Zmm::StoreFirst(y + i * y_stride, n_out, _mm512_load_ps(acc[i]));
+  }
+}
+
+// Products of rows [first, first + n_rows), at most kMaxTiles tiles.
+template <typename Format>
+void MultiplyRows(const PackedView& w, const RowsView& x, int64_t first, int64_t n_rows,
+                  int64_t row_begin, int64_t row_end, float* y, int64_t y_stride) {
+  const int64_t n_tiles = (n_rows + kTile - 1) / kTile;
+  const int64_t n_blocks = w.cols / 32;
+  const int64_t n_groups = (n_blocks + Format::kGroupBlocks - 1) / Format::kGroupBlocks;
+  const auto* groups = reinterpret_cast<const typename Format::Group*>(w.data);
+  Panel panel;
+  WeightChunk weights[2][kGroups];  // The last job's, and the next one's.
+  alignas(64) float acc[kGroups][kMaxTiles * kTile][kTile];
+  JobRunner<Format> runner;
+  for (int64_t begin = 0; begin < n_blocks; begin += kPanelBlocks) {
+    const int64_t end = begin + kPanelBlocks < n_blocks ? begin + kPanelBlocks : n_blocks;
+    ArrangeRows<Format>(x, first, n_rows, begin, end - begin, &panel);
+    for (int64_t n = row_begin; n < row_end; n += kGroups * kTile) {
+      const int64_t left = (row_end - n + kTile - 1) / kTile;
+      const int64_t n_here = left < kGroups ? left : kGroups;
+      for (int64_t g = 0; g < n_here; ++g) {
+        const int64_t at = n + g * kTile;
+        if (begin == 0) {
+          __builtin_memset(acc[g], 0, sizeof(acc[g]));
+        } else {
+          LoadResults(y + at, y_stride, n_rows, row_end - at, acc[g]);
+        }
+      }
+      int turn = 0;
+      for (int64_t chunk = begin; chunk < end; chunk += kChunk, turn ^= 1) {
+        const int64_t n_chunk = chunk + kChunk < end ? kChunk : end - chunk;
+        for (int64_t g = 0; g < n_here; ++g) {
+          UnpackChunk<Format>(groups + (n / kTile + g) * n_groups, chunk, n_chunk,
+                              &weights[turn][g]);
+        }
+        for (int64_t i = 0; i < n_tiles; ++i) {
+          for (int64_t g = 0; g < n_here; ++g) {
+            runner.Run({.q = panel.q[i] + (chunk - begin),
+                        .dx = panel.scale[i] + (chunk - begin),
+                        .sum = panel.sum[i] + (chunk - begin),
+                        .weights = &weights[turn][g],
+                        .acc = acc[g] + i * kTile,
+                        .n_blocks = n_chunk});
+          }
+        }
+      }
+      runner.Finish();
+      for (int64_t g = 0; g < n_here; ++g) {
+        const int64_t at = n + g * kTile;
+        StoreResults(acc[g], n_rows, row_end - at, y + at, y_stride);
+      }
+    }
+  }
+}
+
+template <typename Format>
+void MultiplyTiled(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end,
+                   float* y, int64_t y_stride) {
+  ConfigureTiles(Format::kHalves ? 16 : 32);
+  int64_t i = 0;
+  while (x.n_rows - i >= kFewestRows) {
+    const int64_t left = x.n_rows - i;
+    int64_t n = left < kMaxTiles * kTile ? left : kMaxTiles * kTile;
+    if (n % kTile < kFewestRows) n -= n % kTile;  // The rest without tiles.
+    MultiplyRows<Format>(w, x, i, n, row_begin, row_end, y + i * y_stride, y_stride);
+    i += n;
+  }
+  asm volatile("tilerelease");
+  if (i == x.n_rows) return;
+  RowsView rest = x;
+  rest.n_rows -= i;
+  if (rest.row_map != nullptr) {
+    rest.row_map += i;
+  } else {
+    rest.q8 += i * x.q8_stride;
+    rest.scales += i * x.scale_stride;
+  }
+  avx512::Matmul(w, rest, row_begin, row_end, y + i * y_stride, y_stride);
+}
+
+}  // namespace
+
+void Matmul(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end, float* y,
+            int64_t y_stride) {
+  if (x.q8 == nullptr || x.n_rows < kFewestRows) {
+    return avx512::Matmul(w, x, row_begin, row_end, y, y_stride);
+  }
+  WithFormat<Signed>(w.dtype, [&](auto format) {
+    MultiplyTiled<decltype(format)>(w, x, row_begin, row_end, y, y_stride);
+  });
+}
+
+}  // namespace shoal::amx
