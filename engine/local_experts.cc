@@ -8,17 +8,10 @@
 #include "base/check.h"
 #include "base/mutex.h"
 #include "base/status_macros.h"
+#include "engine/product.h"
 #include "model/families/family.h"
 
 namespace shoal {
-namespace {
-
-// Outputs that one task computes at a time: whole activation blocks and whole packed groups.
-constexpr int64_t kFfnChunk = 64;
-static_assert(kFfnChunk % kActivationBlock == 0 && kFfnChunk % kPackRows == 0);
-
-}  // namespace
-
 struct LocalExperts::Impl {
   ModelConfig config;
   const KernelTable& kernels;
@@ -228,15 +221,16 @@ absl::StatusOr<ExpertOutput> LocalExperts::Compute(int layer, const ExpertInput&
         MatView<const float>(input.f32.data(), input.n_rows, input.hidden_dim)));
   }
   std::atomic<bool> gave_up{false};
+  const auto n_experts = static_cast<int64_t>(m.held.size());
+  const int64_t per_task = OutputsPerTask(n_results / std::max<int64_t>(n_experts, 1));
   const auto for_chunks = [&](int64_t n, auto body) {
-    const int64_t n_chunks = (n + kFfnChunk - 1) / kFfnChunk;
-    const auto n_experts = static_cast<int64_t>(m.held.size());
+    const int64_t n_chunks = (n + per_task - 1) / per_task;
     m.pool->ParallelFor(n_experts * n_chunks, 1, [&](int64_t task, int64_t, int) {
       if (gave_up.load(std::memory_order_relaxed)) return;
       if (give_up()) return gave_up.store(true, std::memory_order_relaxed);
       const int e = static_cast<int>(task / n_chunks);
-      const int64_t begin = task % n_chunks * kFfnChunk;
-      body(*m.held[e], e, begin, std::min(begin + kFfnChunk, n));
+      const int64_t begin = task % n_chunks * per_task;
+      body(*m.held[e], e, begin, std::min(begin + per_task, n));
     });
   };
   for_chunks(m.config.ffn_dim, [&](const ExpertWeights& expert, int e, int64_t begin, int64_t end) {

@@ -5,11 +5,6 @@
 namespace shoal {
 namespace {
 
-constexpr int64_t kOutputChunk = 64;  // Outputs of one task: whole groups of packed rows.
-static_assert(kOutputChunk % kPackRows == 0);
-
-int64_t Chunks(const PackedMatrix& w) { return (w.rows() + kOutputChunk - 1) / kOutputChunk; }
-
 int64_t Blocks(int64_t cols) { return (cols + kActivationBlock - 1) / kActivationBlock; }
 
 }  // namespace
@@ -45,13 +40,17 @@ RowsView ProductInput::RowsFor(const PackedMatrix& w) const {
 
 void MatMul(const KernelTable& kernels, ThreadPool* pool, const ProductInput& input,
             std::initializer_list<Product> products) {
-  int64_t n_chunks = 0;
-  for (const Product& product : products) n_chunks += Chunks(*product.w);
-  pool->ParallelFor(n_chunks, 1, [&](int64_t chunk, int64_t, int) {
+  const int64_t per_task = OutputsPerTask(input.n_rows());
+  const auto n_tasks = [&](const Product& product) {
+    return (product.w->rows() + per_task - 1) / per_task;
+  };
+  int64_t n = 0;
+  for (const Product& product : products) n += n_tasks(product);
+  pool->ParallelFor(n, 1, [&](int64_t task, int64_t, int) {
     const Product* product = products.begin();
-    while (chunk >= Chunks(*product->w)) chunk -= Chunks(*product++->w);
-    const int64_t begin = chunk * kOutputChunk;
-    const int64_t end = std::min(begin + kOutputChunk, product->w->rows());
+    while (task >= n_tasks(*product)) task -= n_tasks(*product++);
+    const int64_t begin = task * per_task;
+    const int64_t end = std::min(begin + per_task, product->w->rows());
     kernels.matmul(product->w->view(), input.RowsFor(*product->w), begin, end, product->y.data,
                    product->y.stride);
   });

@@ -19,6 +19,7 @@ class ProductInput {
   // x: [n_tokens, cols] f32; borrowed until the next Set. `round`: whether int8 blocks are needed.
   void Set(const KernelTable& kernels, ThreadPool* pool, MatView<const float> x, bool round);
 
+  int64_t n_rows() const { return x_.rows; }
   // The rows as products with `w` read them.
   RowsView RowsFor(const PackedMatrix& w) const;
 
@@ -28,6 +29,12 @@ class ProductInput {
   Mat<int8_t> q8_;
   Mat<float> scales_;
 };
+
+// Outputs of one task over n_rows rows: whole groups of packed rows and whole activation blocks.
+// Arranging the rows costs a task as much as some of its products, so many rows ask for many
+// outputs; few rows for small tasks, which spread well.
+constexpr int64_t OutputsPerTask(int64_t n_rows) { return n_rows < 16 ? 64 : 256; }
+static_assert(64 % kPackRows == 0 && 64 % kActivationBlock == 0);
 
 // One product of a group: y[t] = w x[t]; y: [n_tokens, w rows] f32.
 struct Product {

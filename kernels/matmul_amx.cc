@@ -20,7 +20,7 @@ constexpr int kFewestRows = 8;        // What is left below this goes without ti
 constexpr int kMaxTiles = 4;          // Tiles of activations per pass over the weights.
 constexpr int kGroups = 2;            // Groups of 16 outputs that share a pass over activations.
 constexpr int64_t kPanelBlocks = 64;  // Columns whose activations are arranged at once.
-constexpr int64_t kChunk = 8;         // Blocks of a job.
+constexpr int64_t kChunk = 4;         // Blocks of a job.
 
 // LDTILECFG's operand.
 struct alignas(64) TileConfig {
@@ -192,28 +192,35 @@ void UnpackChunk(const typename Format::Group* groups, int64_t begin, int64_t n,
 template <typename Format>
 void ArrangeRows(const RowsView& x, int64_t first, int64_t n_rows, int64_t begin, int64_t n_blocks,
                  Panel* panel) {
-  for (int64_t i = 0; i < (n_rows + kTile - 1) / kTile * kTile; ++i) {
-    const int64_t tile = i / kTile;
-    const int64_t t = i % kTile;
-    if (i >= n_rows) {
-      for (int64_t b = 0; b < n_blocks; ++b) {
-        __builtin_memset(panel->q[tile][b][t], 0, 32);
-        panel->scale[tile][b][t] = panel->sum[tile][b][t] = 0.0F;
-      }
-      continue;
+  for (int64_t tile = 0; tile * kTile < n_rows; ++tile) {
+    const int8_t* q[kTile];
+    const float* scales[kTile];
+    const int n_here =
+        static_cast<int>(n_rows - tile * kTile < kTile ? n_rows - tile * kTile : kTile);
+    for (int t = 0; t < n_here; ++t) {
+      const int64_t i = first + tile * kTile + t;
+      const int64_t r = x.row_map == nullptr ? i : x.row_map[i];
+      q[t] = x.q8 + r * x.q8_stride + begin * 32;
+      scales[t] = x.scales + r * x.scale_stride + begin;
     }
-    const int64_t r = x.row_map == nullptr ? first + i : x.row_map[first + i];
-    const int8_t* q = x.q8 + r * x.q8_stride + begin * 32;
-    const float* scales = x.scales + r * x.scale_stride + begin;
+    if (n_here < kTile) {
+      __builtin_memset(panel->q[tile], 0, sizeof(panel->q[tile]));
+      __builtin_memset(panel->scale[tile], 0, sizeof(panel->scale[tile]));
+      __builtin_memset(panel->sum[tile], 0, sizeof(panel->sum[tile]));
+    }
     for (int64_t b = 0; b < n_blocks; ++b) {
-      __builtin_memcpy(panel->q[tile][b][t], q + b * 32, 32);
-      panel->scale[tile][b][t] = scales[b];
+      for (int t = 0; t < n_here; ++t) {
+        __builtin_memcpy(panel->q[tile][b][t], q[t] + b * 32, 32);
+        panel->scale[tile][b][t] = scales[t][b];
+      }
     }
     if constexpr (Format::kMins) {
-      int32_t sums[kPanelBlocks];
-      SumBlocks<Signed, Format>(q, n_blocks, sums);
-      for (int64_t b = 0; b < n_blocks; ++b) {
-        __builtin_memcpy(&panel->sum[tile][b][t], &sums[b], sizeof(float));
+      for (int t = 0; t < n_here; ++t) {
+        int32_t sums[kPanelBlocks];
+        SumBlocks<Signed, Format>(q[t], n_blocks, sums);
+        for (int64_t b = 0; b < n_blocks; ++b) {
+          __builtin_memcpy(&panel->sum[tile][b][t], &sums[b], sizeof(float));
+        }
       }
     }
   }
