@@ -2,6 +2,7 @@
 # Installs what Shoal needs, and nothing else in this repository installs anything.
 #
 #   scripts/deps.sh [build|test|ci]      each group includes the ones before it; default: test
+#   scripts/deps.sh arm64                test, and what the preset arm64 needs on an x86-64 machine
 #
 # Asks dpkg first, so that a second run installs nothing and needs no network. Runs apt-get as root
 # or through sudo. Checked on Debian 12; written for Ubuntu 24.04 and unchecked there.
@@ -47,6 +48,20 @@ ci    libclang-rt-14-dev     libFuzzer and clang's sanitizers
 ci    llvm-14                names functions in sanitizer reports
 ci    clang-tidy-14          the lint of .clang-tidy
 ci    clang-format-14        the layout of .clang-format
+arm64 g++-aarch64-linux-gnu  the cross compiler
+arm64 qemu-user-static       runs what it makes
+arm64 libgrpc++-dev:arm64    from here on the libraries above, for the other processor
+arm64 libgrpc-dev:arm64      gRPC's core
+arm64 libprotobuf-dev:arm64  messages on the wire
+arm64 libabsl-dev:arm64      status, strings, time
+arm64 libspdlog-dev:arm64    the log
+arm64 libfmt-dev:arm64       spdlog formats with it
+arm64 libpcre2-dev:arm64     splits text into words
+arm64 libutf8proc-dev:arm64  Unicode normal forms and classes
+arm64 libprometheus-cpp-core1.0:arm64  the text of /metrics; its -dev excludes this machine's own
+arm64 libssl-dev:arm64       hashes and signatures
+arm64 libgtest-dev:arm64     unit tests
+arm64 libgmock-dev:arm64     matchers of the unit tests
 TABLE
 }
 
@@ -57,7 +72,8 @@ groups_of() {
     build) echo build ;;
     test) echo 'build|test' ;;
     ci) echo 'build|test|ci' ;;
-    *) say "unknown group '$1'; use build, test or ci"; exit 2 ;;
+    arm64) echo 'build|test|arm64' ;;
+    *) say "unknown group '$1'; use build, test, ci or arm64"; exit 2 ;;
   esac
 }
 
@@ -83,8 +99,12 @@ as_root() {
   fi
 }
 
+# For this machine's architecture or for all, unless the name has another.
 is_installed() {
-  [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
+  local wanted="all|$(dpkg --print-architecture)"
+  [[ $1 != *:* ]] || wanted=${1#*:}
+  grep -qE "^installed ($wanted)$" \
+    <<<"$(dpkg-query -W -f '${db:Status-Status} ${Architecture}\n' "$1" 2>/dev/null)"
 }
 
 install_packages() {
@@ -100,6 +120,7 @@ install_packages() {
     return
   fi
   say "installing the ${#missing[@]} packages above with apt-get"
+  if [[ ${missing[*]} == *:arm64* ]]; then as_root dpkg --add-architecture arm64; fi
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update >&2
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install \
     "${missing[@]}" >&2
