@@ -25,5 +25,8 @@ void Attend(const AttendArgs& args);
 namespace avx512 {
 void Attend(const AttendArgs& args);
 }  // namespace avx512
+namespace neon {
+void Attend(const AttendArgs& args);
+}  // namespace neon
 
 }  // namespace shoal

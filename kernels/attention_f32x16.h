@@ -1,6 +1,6 @@
 #pragma once
 
-// The body of attention.h over 16 lanes. Included by attention_avx2.cc and _avx512.cc after their
+// The body of attention.h over 16 lanes. Included by attention_avx2.cc and its like after their
 // f32x16 header; private to each. Up to kQueryTile queries share each load of a key or a value;
 // the sums of each are its own.
 namespace shoal {
@@ -39,9 +39,7 @@ inline void Scores(const float* const* q, const T* keys, int64_t n_keys, int hea
         }
       }
     }
-    for (int i = 0; i < kQueries; ++i) {
-      _mm_storeu_ps(&s[i][k], _mm_mul_ps(Sum4(acc[i]), _mm_set1_ps(scale)));
-    }
+    for (int i = 0; i < kQueries; ++i) StoreFourSums(acc[i], scale, &s[i][k]);
   }
 }
 

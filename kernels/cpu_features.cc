@@ -4,6 +4,9 @@
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 namespace shoal {
@@ -61,8 +64,28 @@ bool CpuSupports(Isa isa) {
       return avx512;
     case Isa::kAmx:
       return avx512 && HasAmxInt8();
+    default:
+      return false;
   }
-  return false;
+}
+
+#elif defined(__aarch64__)
+
+bool CpuSupports(Isa isa) {
+  const bool neon = (getauxval(AT_HWCAP) & HWCAP_ASIMD) != 0;
+  const bool dotprod = neon && (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+  switch (isa) {
+    case Isa::kScalar:
+      return true;
+    case Isa::kNeon:
+      return neon;
+    case Isa::kNeonDotprod:
+      return dotprod;
+    case Isa::kNeonI8mm:
+      return dotprod && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
+    default:
+      return false;
+  }
 }
 
 #else

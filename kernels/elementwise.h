@@ -44,4 +44,13 @@ void Add(const float* x, int64_t n, float* y);
 void RopeHalf(float* head, const float* cos, const float* sin, int head_dim);
 }  // namespace avx512
 
+namespace neon {
+void RmsNorm(const float* x, const float* w, int64_t n, float eps, float* out);
+void Softmax(float* x, int64_t n);
+void SiluMul(const float* gate, const float* up, int64_t n, float* out);
+void Axpy(float a, const float* x, int64_t n, float* y);
+void Add(const float* x, int64_t n, float* y);
+void RopeHalf(float* head, const float* cos, const float* sin, int head_dim);
+}  // namespace neon
+
 }  // namespace shoal

@@ -1,6 +1,6 @@
 #pragma once
 
-// The bodies of elementwise.h over 16 lanes. Included by elementwise_avx2.cc and _avx512.cc after
+// The bodies of elementwise.h over 16 lanes. Included by elementwise_avx2.cc and its like after
 // their f32x16 header; private to each.
 namespace shoal {
 namespace {
@@ -28,8 +28,7 @@ inline void RmsNormLanes(const float* x, const float* w, int64_t n, float eps, f
     squares = Fma(v, v, squares);
   });
   const float mean = Sum(squares) / static_cast<float>(n);
-  const float root = _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(mean + eps)));
-  const F32x16 r = Broadcast(1.0F / root);
+  const F32x16 r = Broadcast(1.0F / SquareRoot(mean + eps));
   ForLanes(n, [&](int64_t i, auto load, auto store) {
     store(out + i, Mul(Mul(load(x + i), r), load(w + i)));
   });

@@ -86,8 +86,8 @@ inline float Sum(F32x16 v) {
   const __m128 s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
   return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
 }
-// The same for four at once: out[i] = Sum(v[i]).
-inline __m128 Sum4(const F32x16* v) {
+// The same for four at once: out[i] = Sum(v[i]) * factor.
+inline void StoreFourSums(const F32x16* v, float factor, float* out) {
   __m128 s4[4];
   for (int i = 0; i < 4; ++i) {
     const __m256 s8 = _mm256_add_ps(v[i].low, v[i].high);
@@ -95,7 +95,9 @@ inline __m128 Sum4(const F32x16* v) {
   }
   const __m128 s2_01 = _mm_add_ps(_mm_movelh_ps(s4[0], s4[1]), _mm_movehl_ps(s4[1], s4[0]));
   const __m128 s2_23 = _mm_add_ps(_mm_movelh_ps(s4[2], s4[3]), _mm_movehl_ps(s4[3], s4[2]));
-  return _mm_add_ps(_mm_shuffle_ps(s2_01, s2_23, 0x88), _mm_shuffle_ps(s2_01, s2_23, 0xDD));
+  const __m128 sums =
+      _mm_add_ps(_mm_shuffle_ps(s2_01, s2_23, 0x88), _mm_shuffle_ps(s2_01, s2_23, 0xDD));
+  _mm_storeu_ps(out, _mm_mul_ps(sums, _mm_set1_ps(factor)));
 }
 inline float LargestLane(F32x16 v) {
   const __m256 m8 = _mm256_max_ps(v.low, v.high);
@@ -103,6 +105,7 @@ inline float LargestLane(F32x16 v) {
   const __m128 m2 = _mm_max_ps(m4, _mm_movehl_ps(m4, m4));
   return _mm_cvtss_f32(_mm_max_ss(m2, _mm_movehdup_ps(m2)));
 }
+inline float SquareRoot(float x) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x))); }
 
 // Exp of scalar_math.h, step by step.
 inline __m256 Exp8(__m256 x) {

@@ -51,8 +51,8 @@ inline float Sum(F32x16 v) {
   const __m128 s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
   return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
 }
-// The same for four at once: out[i] = Sum(v[i]).
-inline __m128 Sum4(const F32x16* v) {
+// The same for four at once: out[i] = Sum(v[i]) * factor.
+inline void StoreFourSums(const F32x16* v, float factor, float* out) {
   __m512 s8[2];
   for (int i = 0; i < 2; ++i) {
     s8[i] = _mm512_add_ps(_mm512_shuffle_f32x4(v[2 * i], v[2 * i + 1], 0x44),
@@ -63,7 +63,8 @@ inline __m128 Sum4(const F32x16* v) {
   const __m512 s2 = _mm512_add_ps(s4, _mm512_permute_ps(s4, 0x4E));
   const __m512 s1 = _mm512_add_ps(s2, _mm512_permute_ps(s2, 0xB1));
   const __m512i firsts = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-  return _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, s1));
+  const __m128 sums = _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, s1));
+  _mm_storeu_ps(out, _mm_mul_ps(sums, _mm_set1_ps(factor)));
 }
 inline float LargestLane(F32x16 v) {
   const __m256 m8 = _mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
@@ -71,6 +72,7 @@ inline float LargestLane(F32x16 v) {
   const __m128 m2 = _mm_max_ps(m4, _mm_movehl_ps(m4, m4));
   return _mm_cvtss_f32(_mm_max_ss(m2, _mm_movehdup_ps(m2)));
 }
+inline float SquareRoot(float x) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x))); }
 
 // Exp of scalar_math.h, step by step.
 inline F32x16 Exp(F32x16 x) {

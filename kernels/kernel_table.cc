@@ -89,6 +89,30 @@ constexpr KernelTable kAvx2Kernels = Avx2Kernels();
 constexpr KernelTable kAvxVnniKernels = AvxVnniKernels();
 constexpr KernelTable kAvx512Kernels = Avx512Kernels();
 constexpr KernelTable kAmxKernels = AmxKernels();
+constexpr const KernelTable* kVectorKernels[] = {&kAvx2Kernels, &kAvxVnniKernels, &kAvx512Kernels,
+                                                 &kAmxKernels};
+
+#elif defined(__aarch64__)
+
+constexpr KernelTable NeonKernels() {
+  KernelTable table = kScalarKernels;
+  table.isa = Isa::kNeon;
+  table.quantize_row = neon::QuantizeRow;
+  table.encode_f16_row = neon::EncodeF16Row;
+  table.decode_f16_row = neon::DecodeF16Row;
+  table.store_kv = neon::StoreKv;
+  table.attend = neon::Attend;
+  table.rms_norm = neon::RmsNorm;
+  table.softmax = neon::Softmax;
+  table.silu_mul = neon::SiluMul;
+  table.axpy = neon::Axpy;
+  table.add = neon::Add;
+  table.rope_half = neon::RopeHalf;
+  return table;
+}
+
+constexpr KernelTable kNeonKernels = NeonKernels();
+constexpr const KernelTable* kVectorKernels[] = {&kNeonKernels};
 
 #endif
 
@@ -122,15 +146,20 @@ std::string_view IsaName(Isa isa) {
       return "avx512";
     case Isa::kAmx:
       return "amx";
+    case Isa::kNeon:
+      return "neon";
+    case Isa::kNeonDotprod:
+      return "neon_dotprod";
+    case Isa::kNeonI8mm:
+      return "neon_i8mm";
   }
   return "?";
 }
 
 std::vector<const KernelTable*> AvailableKernels() {
   std::vector<const KernelTable*> tables = {&kScalarKernels};
-#if defined(__x86_64__)
-  for (const KernelTable* table :
-       {&kAvx2Kernels, &kAvxVnniKernels, &kAvx512Kernels, &kAmxKernels}) {
+#if defined(__x86_64__) || defined(__aarch64__)
+  for (const KernelTable* table : kVectorKernels) {
     if (CpuSupports(table->isa)) tables.push_back(table);
   }
 #endif

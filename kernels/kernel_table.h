@@ -9,8 +9,18 @@
 
 namespace shoal {
 
-enum class Isa : uint8_t { kScalar, kAvx2, kAvxVnni, kAvx512, kAmx };
-std::string_view IsaName(Isa isa);  // "scalar", "avx2", "avxvnni", "avx512", "amx".
+enum class Isa : uint8_t {
+  kScalar,
+  kAvx2,
+  kAvxVnni,
+  kAvx512,
+  kAmx,
+  kNeon,
+  kNeonDotprod,
+  kNeonI8mm
+};
+// "scalar", "avx2", "avxvnni", "avx512", "amx", "neon", "neon_dotprod", "neon_i8mm".
+std::string_view IsaName(Isa isa);
 
 // Length of an activation block and of a key tile; docs/arithmetic.md says how they were chosen.
 inline constexpr int kActivationBlock = 32;

@@ -35,4 +35,11 @@ void DecodeF16Row(const uint16_t* x, int64_t n, float row_scale, float* out);
 void StoreKv(const float* x, int64_t n, KvType type, void* out);
 }  // namespace avx2
 
+namespace neon {
+void QuantizeRow(const float* x, int64_t n, int8_t* q, float* scales);
+void EncodeF16Row(const float* x, int64_t n, uint16_t* out, float* row_scale);
+void DecodeF16Row(const uint16_t* x, int64_t n, float row_scale, float* out);
+void StoreKv(const float* x, int64_t n, KvType type, void* out);
+}  // namespace neon
+
 }  // namespace shoal
