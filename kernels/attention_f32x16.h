@@ -12,32 +12,44 @@ struct TilePart {
   float sum;
 };
 
+// acc[i][j] += the products of 16 elements of q[i] and keys[j] from d on.
+template <int kQueries, typename T>
+inline void AddScores(const float* const* q, const T* const* keys, int d, F32x16 (*acc)[4]) {
+  F32x16 key[4];
+  for (int j = 0; j < 4; ++j) key[j] = Load(keys[j] + d);
+  for (int i = 0; i < kQueries; ++i) {
+    const F32x16 query = Load(q[i] + d);
+    for (int j = 0; j < 4; ++j) acc[i][j] = Fma(query, key[j], acc[i][j]);
+  }
+}
+
 // s[i][k] = (q[i] . key k) * scale for keys [0, n_keys rounded up to 4) of a tile.
 template <int kQueries, typename T>
 inline void Scores(const float* const* q, const T* keys, int64_t n_keys, int head_dim, float scale,
                    float (*s)[kKeyTile]) {
   for (int64_t k = 0; k < n_keys; k += 4) {
-    const T* rows = keys + k * head_dim;
+    const T* rows[4];
+    for (int j = 0; j < 4; ++j) rows[j] = keys + (k + j) * head_dim;
     F32x16 acc[kQueries][4];
     for (auto& query : acc) {
       for (F32x16& a : query) a = Broadcast(0.0F);
     }
-    int d = 0;
-    for (; d + 16 <= head_dim; d += 16) {
-      F32x16 key[4];
-      for (int j = 0; j < 4; ++j) key[j] = Load(rows + j * head_dim + d);
+    const int whole = head_dim / 16 * 16;
+    for (int d = 0; d < whole; d += 16) AddScores<kQueries>(q, rows, d, acc);
+    if (whole < head_dim) {  // Copies filled up with zeros: acc stays in registers.
+      float query_tail[kQueries][16] = {};
+      T key_tail[4][16] = {};
+      const float* query_tails[kQueries];
+      const auto n_tail = static_cast<size_t>(head_dim - whole);
       for (int i = 0; i < kQueries; ++i) {
-        const F32x16 query = Load(q[i] + d);
-        for (int j = 0; j < 4; ++j) acc[i][j] = Fma(query, key[j], acc[i][j]);
+        __builtin_memcpy(query_tail[i], q[i] + whole, n_tail * sizeof(float));
+        query_tails[i] = query_tail[i];
       }
-    }
-    if (d < head_dim) {
       for (int j = 0; j < 4; ++j) {
-        const F32x16 key = LoadFirst(rows + j * head_dim + d, head_dim - d);
-        for (int i = 0; i < kQueries; ++i) {
-          acc[i][j] = Fma(LoadFirst(q[i] + d, head_dim - d), key, acc[i][j]);
-        }
+        __builtin_memcpy(key_tail[j], rows[j] + whole, n_tail * sizeof(T));
+        rows[j] = key_tail[j];
       }
+      AddScores<kQueries>(query_tails, rows, 0, acc);
     }
     for (int i = 0; i < kQueries; ++i) StoreFourSums(acc[i], scale, &s[i][k]);
   }

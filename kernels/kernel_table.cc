@@ -101,6 +101,10 @@ constexpr KernelTable NeonKernels() {
   table.encode_f16_row = neon::EncodeF16Row;
   table.decode_f16_row = neon::DecodeF16Row;
   table.store_kv = neon::StoreKv;
+  table.packed_bytes = grouped::PackedBytes;
+  table.pack_rows = grouped::PackRows;
+  table.unpack_row = grouped::UnpackRow;
+  table.matmul = neon::Matmul;
   table.attend = neon::Attend;
   table.rms_norm = neon::RmsNorm;
   table.softmax = neon::Softmax;
@@ -111,8 +115,25 @@ constexpr KernelTable NeonKernels() {
   return table;
 }
 
+constexpr KernelTable NeonDotprodKernels() {
+  KernelTable table = NeonKernels();
+  table.isa = Isa::kNeonDotprod;
+  table.matmul = neon_dotprod::Matmul;
+  return table;
+}
+
+constexpr KernelTable NeonI8mmKernels() {
+  KernelTable table = NeonKernels();
+  table.isa = Isa::kNeonI8mm;
+  table.matmul = neon_i8mm::Matmul;
+  return table;
+}
+
 constexpr KernelTable kNeonKernels = NeonKernels();
-constexpr const KernelTable* kVectorKernels[] = {&kNeonKernels};
+constexpr KernelTable kNeonDotprodKernels = NeonDotprodKernels();
+constexpr KernelTable kNeonI8mmKernels = NeonI8mmKernels();
+constexpr const KernelTable* kVectorKernels[] = {&kNeonKernels, &kNeonDotprodKernels,
+                                                 &kNeonI8mmKernels};
 
 #endif
 

@@ -51,5 +51,17 @@ namespace amx {  // Few rows, and float weights, as avx512.
 void Matmul(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end, float* y,
             int64_t y_stride);
 }  // namespace amx
+namespace neon {
+void Matmul(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end, float* y,
+            int64_t y_stride);
+}  // namespace neon
+namespace neon_dotprod {
+void Matmul(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end, float* y,
+            int64_t y_stride);
+}  // namespace neon_dotprod
+namespace neon_i8mm {
+void Matmul(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end, float* y,
+            int64_t y_stride);
+}  // namespace neon_i8mm
 
 }  // namespace shoal

@@ -21,6 +21,9 @@
 //   Dot<kLargest, kFirst, kCount, kTile>(w, q, sums)    sums[t] += sum over words k in [kFirst,
 //                                  kFirst + kCount) of w[k]'s bytes times q[t]'s bytes 4k to 4k + 3
 //   HalfSums(q, sums)              sums[8] of the 16-element halves of four blocks
+//   kPairsFrom, PairRows(a, b, n_blocks, out)           or neither: from how many rows of
+//                                  activations on Dot takes them in pairs, and how two become one:
+//                                  64 bytes a block, which are q[t] of an even t
 // Dot takes weights as unsigned bytes up to kLargest, or if kSigned as signed ones; any int8 may
 // stand in q. What makes weights unsigned is taken off by starting a block's sum from -kOffset
 // times the sum of its activations.
@@ -35,6 +38,7 @@ template <typename S>
 struct ActivationTile {
   const int8_t* q[S::kMaxTile];
   const float* scales[S::kMaxTile];
+  const int8_t* pairs[S::kMaxTile / 2];  // The rows of a chunk two by two, if Dot takes pairs.
   alignas(64) int32_t sums[S::kMaxTile][2 * kChunkBlocks];
 };
 
@@ -79,6 +83,12 @@ inline void LoadWords(const typename Format::Group& group, int64_t b, int row,
   }
 }
 
+template <typename S, int kTile>
+constexpr bool TakesPairs() {
+  if constexpr (requires { S::kPairsFrom; }) return kTile >= S::kPairsFrom;
+  return false;
+}
+
 // acc[t] += the products of a group's block `in_group`, rows [row, row + kLanes), with block b of
 // kTile rows; x.sums begins with block `begin`.
 template <typename S, typename Format, int kTile>
@@ -91,7 +101,7 @@ inline void AddBlock(const typename Format::Group& group, int64_t in_group, int 
   typename S::Ints sums[kParts][kTile];
   const int8_t* q[kTile];
   for (int t = 0; t < kTile; ++t) {
-    q[t] = x.q[t] + b * 32;
+    q[t] = TakesPairs<S, kTile>() ? x.pairs[t / 2] + (b - begin) * 64 : x.q[t] + b * 32;
     for (int part = 0; part < kParts; ++part) {
       const bool from_zero = S::kSigned || Format::kMins || Format::kOffset == 0;
       sums[part][t] = S::SetInts(from_zero ? 0 : x.sums[t][kParts * (b - begin) + part]);
@@ -133,11 +143,19 @@ void MultiplyTile(const PackedView& w, ActivationTile<S>& x, int64_t row_begin, 
   const int64_t n_blocks = w.cols / 32;
   const int64_t n_groups = (n_blocks + Format::kGroupBlocks - 1) / Format::kGroupBlocks;
   const auto* groups = reinterpret_cast<const typename Format::Group*>(w.data);
+  alignas(16) int8_t pairs[TakesPairs<S, kTile>() ? kTile * kChunkBlocks * 32 : 1];
   for (int64_t begin = 0; begin < n_blocks; begin += kChunkBlocks) {
     const int64_t end = begin + kChunkBlocks < n_blocks ? begin + kChunkBlocks : n_blocks;
     if constexpr (kSums) {
       for (int t = 0; t < kTile; ++t) {
         SumBlocks<S, Format>(x.q[t] + begin * 32, end - begin, x.sums[t]);
+      }
+    }
+    if constexpr (TakesPairs<S, kTile>()) {
+      for (int t = 0; t < kTile; t += 2) {
+        int8_t* pair = pairs + t * kChunkBlocks * 32;
+        S::PairRows(x.q[t] + begin * 32, x.q[t + 1] + begin * 32, end - begin, pair);
+        x.pairs[t / 2] = pair;
       }
     }
     for (int64_t n = row_begin; n < row_end; n += kSpans * S::kLanes) {
