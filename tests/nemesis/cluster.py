@@ -225,11 +225,11 @@ class Cluster(Probes):
         self.coordinator = process
         return process
 
-    def _start(self, role, name, options, prefix):
+    def _start(self, role, name, options, prefix, shoal=None):
         home = self.root / name
         joined = (home / "node" / "credentials").exists()
         self.ops.setdefault(name, f"127.0.0.1:{free_ports(1)}")
-        args = [self.shoal, role, "--data-dir", str(home), "--coordinator", self.coordinator_at,
+        args = [shoal or self.shoal, role, "--data-dir", str(home), "--coordinator", self.coordinator_at,
                 "--ops-listen", self.ops[name], *options]
         token = None
         if not joined:
@@ -237,8 +237,9 @@ class Cluster(Probes):
             args += ["--join-token-file", "-"]
         return Process(args, self.root / f"{name}.log", token, prefix)
 
-    def start_worker(self, name, *options, prefix=()):
-        process = self._start("worker", name, options, prefix)
+    def start_worker(self, name, *options, prefix=(), shoal=None):
+        """`prefix` comes before the command line; `shoal` is another binary than the cluster's."""
+        process = self._start("worker", name, options, prefix, shoal)
         self.workers[name] = process
         process.line()  # It listens.
         return process
