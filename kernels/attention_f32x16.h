@@ -12,11 +12,11 @@ struct TilePart {
   float sum;
 };
 
-// acc[i][j] += the products of 16 elements of q[i] and keys[j] from d on.
+// acc[i][j] += the products of 16 elements of q[i] and of key j, `stride` after the one before.
 template <int kQueries, typename T>
-inline void AddScores(const float* const* q, const T* const* keys, int d, F32x16 (*acc)[4]) {
+inline void AddScores(const float* const* q, const T* keys, int stride, int d, F32x16 (*acc)[4]) {
   F32x16 key[4];
-  for (int j = 0; j < 4; ++j) key[j] = Load(keys[j] + d);
+  for (int j = 0; j < 4; ++j) key[j] = Load(keys + j * stride + d);
   for (int i = 0; i < kQueries; ++i) {
     const F32x16 query = Load(q[i] + d);
     for (int j = 0; j < 4; ++j) acc[i][j] = Fma(query, key[j], acc[i][j]);
@@ -28,14 +28,13 @@ template <int kQueries, typename T>
 inline void Scores(const float* const* q, const T* keys, int64_t n_keys, int head_dim, float scale,
                    float (*s)[kKeyTile]) {
   for (int64_t k = 0; k < n_keys; k += 4) {
-    const T* rows[4];
-    for (int j = 0; j < 4; ++j) rows[j] = keys + (k + j) * head_dim;
+    const T* rows = keys + k * head_dim;
     F32x16 acc[kQueries][4];
     for (auto& query : acc) {
       for (F32x16& a : query) a = Broadcast(0.0F);
     }
     const int whole = head_dim / 16 * 16;
-    for (int d = 0; d < whole; d += 16) AddScores<kQueries>(q, rows, d, acc);
+    for (int d = 0; d < whole; d += 16) AddScores<kQueries>(q, rows, head_dim, d, acc);
     if (whole < head_dim) {  // Copies filled up with zeros: acc stays in registers.
       float query_tail[kQueries][16] = {};
       T key_tail[4][16] = {};
@@ -46,10 +45,9 @@ inline void Scores(const float* const* q, const T* keys, int64_t n_keys, int hea
         query_tails[i] = query_tail[i];
       }
       for (int j = 0; j < 4; ++j) {
-        __builtin_memcpy(key_tail[j], rows[j] + whole, n_tail * sizeof(T));
-        rows[j] = key_tail[j];
+        __builtin_memcpy(key_tail[j], rows + j * head_dim + whole, n_tail * sizeof(T));
       }
-      AddScores<kQueries>(query_tails, rows, 0, acc);
+      AddScores<kQueries>(query_tails, key_tail[0], 16, 0, acc);
     }
     for (int i = 0; i < kQueries; ++i) StoreFourSums(acc[i], scale, &s[i][k]);
   }
