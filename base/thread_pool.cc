@@ -21,8 +21,7 @@ inline void Pause() {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int n_threads) {
-  SHOAL_CHECK_GE(n_threads, 1);
+ThreadPool::ThreadPool(int n_threads) : stretches_(static_cast<size_t>(n_threads)) {
   for (int i = 1; i < n_threads; ++i) threads_.emplace_back([this, i] { ThreadMain(i); });
 }
 
@@ -38,14 +37,19 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::ParallelFor(int64_t n, int64_t grain, Body body) {
   SHOAL_CHECK_GE(grain, 1);
-  const Job job{body, n, grain};
+  const Job job{body, grain};
   if (threads_.empty() || n <= grain) {
     for (int64_t begin = 0; begin < n; begin += grain) {
       body(begin, std::min(begin + grain, n), 0);
     }
     return;
   }
-  next_.store(0);
+  const auto n_stretches = static_cast<int64_t>(stretches_.size());
+  const int64_t n_chunks = (n + grain - 1) / grain;
+  for (int64_t i = 0; i < n_stretches; ++i) {
+    stretches_[i].next.store(n_chunks * i / n_stretches * grain, std::memory_order_relaxed);
+    stretches_[i].end = std::min(n_chunks * (i + 1) / n_stretches * grain, n);
+  }
   running_.store(static_cast<int>(threads_.size()));
   job_.store(&job);
   generation_.fetch_add(1);
@@ -64,10 +68,13 @@ void ThreadPool::ParallelFor(int64_t n, int64_t grain, Body body) {
 }
 
 void ThreadPool::RunChunks(const Job& job, int thread_idx) {
-  for (;;) {
-    const int64_t begin = next_.fetch_add(job.grain);
-    if (begin >= job.n) return;
-    job.body(begin, std::min(begin + job.grain, job.n), thread_idx);
+  for (size_t i = 0; i < stretches_.size(); ++i) {
+    Stretch& stretch = stretches_[(thread_idx + i) % stretches_.size()];
+    for (;;) {
+      const int64_t begin = stretch.next.fetch_add(job.grain);
+      if (begin >= stretch.end) break;
+      job.body(begin, std::min(begin + job.grain, stretch.end), thread_idx);
+    }
   }
 }
 

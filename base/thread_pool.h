@@ -11,7 +11,9 @@
 namespace shoal {
 
 // A fixed set of compute threads. The caller is thread 0 and works too, so a pool of one starts no
-// thread. Which thread takes which chunk is left to chance; results may not depend on it.
+// thread. Each thread begins with a stretch of its own, so that it reads memory in a row; who is
+// done takes chunks of the others' stretches, so that a slow core holds up nothing but the chunk it
+// is at. Results may not depend on who computed what.
 // Thread-compatible: one ParallelFor at a time.
 class ThreadPool {
  public:
@@ -32,8 +34,12 @@ class ThreadPool {
  private:
   struct Job {
     Body body;
-    int64_t n;
     int64_t grain;
+  };
+  // What a thread begins with; on a cache line of its own.
+  struct alignas(64) Stretch {
+    std::atomic<int64_t> next{0};  // First item not yet handed out.
+    int64_t end = 0;
   };
 
   void ThreadMain(int thread_idx);
@@ -41,7 +47,7 @@ class ThreadPool {
 
   std::vector<std::thread> threads_;
   std::atomic<const Job*> job_{nullptr};
-  std::atomic<int64_t> next_{0};         // First item not yet handed out.
+  std::vector<Stretch> stretches_;       // One a thread; written between jobs only.
   std::atomic<uint64_t> generation_{0};  // Grows by one with each job; what sleepers wait for.
   std::atomic<int> running_{0};          // Threads that have not finished the current job.
   std::atomic<bool> stop_{false};

@@ -27,6 +27,8 @@ struct BenchOptions {
   std::string kv_type = "f16";
   int prompt = 512;
   int gen = 64;
+  int depth = 0;
+  int sequences = 1;
   int runs = 5;
   int workers = 0;
   bool json = false;
@@ -38,19 +40,48 @@ struct Rates {
   nlohmann::ordered_json network;  // Of decoding in the last run; null without workers.
 };
 
-// Feeds `ids` to one fresh sequence, `rows_per_step` at a time, and returns tokens per second.
-absl::StatusOr<double> TimeSequence(LoadedModel& model, std::span<const int32_t> ids,
-                                    int rows_per_step) {
-  SHOAL_ASSIGN_OR_RETURN(const auto kv, model.kv_cache().Reserve(ids.size()));
+// Feeds `ids` to a sequence in steps as long as they may be; logits of the last only.
+absl::Status Feed(LoadedModel& model, KvSequence* kv, std::span<const int32_t> ids) {
   Mat<float> logits(1, model.config().vocab_size);
-  const absl::Time start = MonotonicNow();
-  for (size_t begin = 0; begin < ids.size(); begin += rows_per_step) {
-    const size_t n = std::min<size_t>(rows_per_step, ids.size() - begin);
-    StepSequence sequence{.kv = kv.get(),
-                          .token_ids = ids.subspan(begin, n),
-                          .n_logits = begin + n == ids.size() || rows_per_step == 1 ? 1 : 0};
+  for (size_t begin = 0; begin < ids.size(); begin += kMaxStepTokens) {
+    const size_t n = std::min<size_t>(kMaxStepTokens, ids.size() - begin);
+    StepSequence sequence{
+        .kv = kv, .token_ids = ids.subspan(begin, n), .n_logits = begin + n == ids.size() ? 1 : 0};
     model.engine().Step({&sequence, 1}, {.step_id = begin}, logits.view());
     SHOAL_RETURN_IF_ERROR(sequence.status);
+  }
+  return absl::OkStatus();
+}
+
+// Tokens per second of a prompt in a fresh sequence.
+absl::StatusOr<double> TimePrefill(LoadedModel& model, std::span<const int32_t> ids) {
+  SHOAL_ASSIGN_OR_RETURN(const auto kv, model.kv_cache().Reserve(ids.size()));
+  const absl::Time start = MonotonicNow();
+  SHOAL_RETURN_IF_ERROR(Feed(model, kv.get(), ids));
+  return static_cast<double>(ids.size()) / absl::ToDoubleSeconds(MonotonicNow() - start);
+}
+
+// Tokens per second, all together, of sequences that decode side by side, each after a context
+// that is not timed. ids: [n_steps * n_sequences]; context: what each begins with.
+absl::StatusOr<double> TimeDecode(LoadedModel& model, std::span<const int32_t> context,
+                                  std::span<const int32_t> ids, int n_sequences) {
+  const size_t n_steps = ids.size() / n_sequences;
+  std::vector<std::unique_ptr<KvSequence>> kvs;
+  std::vector<StepSequence> sequences(n_sequences);
+  for (StepSequence& sequence : sequences) {
+    SHOAL_ASSIGN_OR_RETURN(auto kv, model.kv_cache().Reserve(context.size() + n_steps));
+    SHOAL_RETURN_IF_ERROR(Feed(model, kv.get(), context));
+    sequence.kv = kv.get();
+    kvs.push_back(std::move(kv));
+  }
+  Mat<float> logits(n_sequences, model.config().vocab_size);
+  const absl::Time start = MonotonicNow();
+  for (size_t step = 0; step < n_steps; ++step) {
+    for (int i = 0; i < n_sequences; ++i) {
+      sequences[i].token_ids = ids.subspan(step * n_sequences + i, 1);
+    }
+    model.engine().Step(sequences, {.step_id = step}, logits.view());
+    for (const StepSequence& sequence : sequences) SHOAL_RETURN_IF_ERROR(sequence.status);
   }
   return static_cast<double>(ids.size()) / absl::ToDoubleSeconds(MonotonicNow() - start);
 }
@@ -66,21 +97,17 @@ std::vector<int32_t> RandomIds(int n, int vocab_size) {
 
 absl::StatusOr<Rates> Measure(LoadedModel& model, const BenchOptions& options) {
   const std::vector<int32_t> prompt = RandomIds(options.prompt, model.config().vocab_size);
-  const std::vector<int32_t> gen = RandomIds(options.gen, model.config().vocab_size);
+  const std::vector<int32_t> context = RandomIds(options.depth, model.config().vocab_size);
+  const std::vector<int32_t> gen =
+      RandomIds(options.gen * options.sequences, model.config().vocab_size);
   Rates rates;
   for (int run = -1; run < options.runs; ++run) {  // The first warms up and is not counted.
-    double prefill = 0;
-    double decode = 0;
-    if (!prompt.empty()) {
-      SHOAL_ASSIGN_OR_RETURN(prefill, TimeSequence(model, prompt, kMaxStepTokens));
-    }
+    SHOAL_ASSIGN_OR_RETURN(const double prefill, TimePrefill(model, prompt));
     RemoteExperts* remote = model.remote_experts();
     const DispatchCounters before = remote != nullptr ? remote->counters() : DispatchCounters{};
-    if (!gen.empty()) {
-      SHOAL_ASSIGN_OR_RETURN(decode, TimeSequence(model, gen, 1));
-    }
+    SHOAL_ASSIGN_OR_RETURN(const double decode, TimeDecode(model, context, gen, options.sequences));
     if (remote != nullptr) {
-      rates.network = NetworkReport(before, remote->counters(), options.gen);
+      rates.network = NetworkReport(before, remote->counters(), static_cast<int>(gen.size()));
     }
     if (run < 0) continue;
     if (!options.json) {
@@ -100,16 +127,19 @@ nlohmann::ordered_json Spread(std::vector<double> values) {
 
 absl::Status RunBench(BenchOptions& options) {
   SHOAL_ASSIGN_OR_RETURN(options.model.kv_type, ParseKvType(options.kv_type));
-  options.model.kv_tokens = std::max(options.prompt, options.gen) + kKeyTile;
+  const int64_t decoded = int64_t{options.depth} + options.gen;
+  options.model.kv_tokens =
+      std::max(int64_t{options.prompt}, options.sequences * (decoded + kKeyTile)) + kKeyTile;
   std::unique_ptr<LocalWorkers> cluster;
   if (options.workers > 0) {
     SHOAL_ASSIGN_OR_RETURN(cluster, LocalWorkers::StartFor(options.model, options.workers));
     options.model.workers = cluster->addresses();
   }
   SHOAL_ASSIGN_OR_RETURN(std::unique_ptr<LoadedModel> model, LoadedModel::Load(options.model));
-  if (std::max(options.prompt, options.gen) > model->ctx_size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--prompt and --gen: at most the context of ", model->ctx_size()));
+  if (std::max<int64_t>(options.prompt, decoded) > model->ctx_size()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--prompt=", options.prompt, ", --depth + --gen=", decoded,
+        ": each at most the context of ", model->ctx_size(), " tokens; see --ctx-size"));
   }
   SHOAL_ASSIGN_OR_RETURN(Rates rates, Measure(*model, options));
   SHOAL_ASSIGN_OR_RETURN(nlohmann::ordered_json workers, WorkerReports(*model));
@@ -120,6 +150,8 @@ absl::Status RunBench(BenchOptions& options) {
       {"decode_tokens_per_s", Spread(rates.decode)},
       {"threads", model->n_threads()},
       {"workers", options.workers},
+      {"depth", options.depth},
+      {"sequences", options.sequences},
       {"isa", std::string(IsaName(model->kernels().isa))},
       {"model_bytes", model->n_bytes()},
       {"rss_bytes", rss_bytes},  // Of all processes together.
@@ -141,8 +173,14 @@ void AddBenchCommand(CLI::App& app, int* exit_code) {
   command->add_option("MODEL", options->model.model_path, "GGUF file")->required();
   command->add_option("--prompt", options->prompt, "Tokens of the prompt")
       ->check(CLI::Range(1, 1 << 20));
-  command->add_option("--gen", options->gen, "Tokens to decode, one by one, from an empty context")
+  command->add_option("--gen", options->gen, "Tokens to decode, one by one, in each sequence")
       ->check(CLI::Range(1, 1 << 20));
+  command->add_option("--depth", options->depth, "Tokens of context before what is decoded")
+      ->check(CLI::Range(0, 1 << 20));
+  command
+      ->add_option("--sequences", options->sequences,
+                   "Sequences that decode side by side; the rate is of all together")
+      ->check(CLI::Range(1, 64));
   command->add_option("--runs", options->runs, "Runs, after one that is not counted")
       ->check(CLI::Range(1, 1000));
   command->add_option("--threads", options->model.threads, "Threads; 0: one per core")

@@ -133,12 +133,21 @@ inline void AddBlock(const typename Format::Group& group, int64_t in_group, int 
   }
 }
 
+// With few rows, memory is what is waited for, and the processor alone asks for it too late.
+constexpr int64_t kPrefetchBytes = 4096;
+template <typename Group>
+inline void PrefetchAfter(const Group* group) {
+  const char* ahead = reinterpret_cast<const char*>(group) + kPrefetchBytes;
+  for (size_t i = 0; i < sizeof(Group); i += 64) __builtin_prefetch(ahead + i);
+}
+
 // Products of kTile rows, whose results begin at y. A chunk after the first goes on from y.
 template <typename S, typename Format, int kTile>
 void MultiplyTile(const PackedView& w, ActivationTile<S>& x, int64_t row_begin, int64_t row_end,
                   float* y, int64_t y_stride) {
-  // Few rows wait for memory: all of a group's rows in one pass over it.
-  constexpr int kSpans = kTile <= 2 ? kPackRows / S::kLanes : 1;
+  // All of a group's rows are then taken in one pass over it, too.
+  constexpr bool kFewRows = kTile <= 2;
+  constexpr int kSpans = kFewRows ? kPackRows / S::kLanes : 1;
   constexpr bool kSums = Format::kMins || (!S::kSigned && Format::kOffset != 0);
   const int64_t n_blocks = w.cols / 32;
   const int64_t n_groups = (n_blocks + Format::kGroupBlocks - 1) / Format::kGroupBlocks;
@@ -170,6 +179,9 @@ void MultiplyTile(const PackedView& w, ActivationTile<S>& x, int64_t row_begin, 
         }
       }
       for (int64_t b = begin; b < end; ++b) {
+        if (kFewRows && b % Format::kGroupBlocks == 0) {
+          PrefetchAfter(row_group + b / Format::kGroupBlocks);
+        }
         for (int s = 0; s < kSpans; ++s) {
           AddBlock<S, Format, kTile>(row_group[b / Format::kGroupBlocks], b % Format::kGroupBlocks,
                                      row + s * S::kLanes, x, begin, b, acc[s]);
