@@ -1,10 +1,22 @@
 #include <benchmark/benchmark.h>
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <random>
+#include <string>
 #include <vector>
 
-// What the machine allows at most: reading memory, which bounds decoding. Each thread sums its own
-// 256 MB, more than any cache; beside it stand the products of kernels/matmul_bench.
+#include "base/aligned_buffer.h"
+#include "base/thread_pool.h"
+#include "bench/inner_loops.h"
+#include "kernels/kernel_table.h"
+
+// What the machine allows at most: reading memory, which bounds decoding, and each instruction
+// set's inner loop, which bounds prefill (bench/inner_loops.h). Beside them stand the products of
+// kernels/matmul_bench. ReadMemory: each thread sums its own 256 MB, more than most caches.
+// ReadExperts: threads take pieces of matrices of 1.2 MB that lie anywhere in 4 GiB, as a step's
+// experts do.
 namespace shoal {
 namespace {
 
@@ -22,6 +34,68 @@ void ReadMemory(benchmark::State& state) {
       static_cast<double>(state.iterations()) * bytes * 1e-9, benchmark::Counter::kIsRate);
 }
 BENCHMARK(ReadMemory)->ThreadRange(1, 2)->UseRealTime();
+
+constexpr size_t kMatrixBytes = 1179648;  // 1024 x 2048 in Q4_0.
+constexpr size_t kMatrices = (size_t{4} << 30) / kMatrixBytes;
+
+uint64_t SumBytes(const std::byte* p, size_t n_bytes) {
+  const auto* words = reinterpret_cast<const uint64_t*>(p);
+  uint64_t sums[32] = {};
+  for (size_t i = 0; i < n_bytes / 8; i += 32) {
+    __builtin_prefetch(words + i + 512);
+    for (size_t j = 0; j < 32; ++j) sums[j] += words[i + j];
+  }
+  uint64_t sum = 0;
+  for (const uint64_t s : sums) sum += s;
+  return sum;
+}
+
+void ReadExperts(benchmark::State& state) {
+  const auto n_threads = static_cast<int>(state.range(0));
+  AlignedBuffer memory(kMatrices * kMatrixBytes);
+  for (size_t i = 0; i < memory.size(); i += 4096) memory.data()[i] = std::byte{1};
+  ThreadPool pool(n_threads);
+  std::mt19937 random(1);
+  constexpr int64_t kPieces = 16;
+  std::atomic<uint64_t> sum{0};
+  for (auto _ : state) {
+    std::vector<size_t> experts(8);
+    for (size_t& expert : experts) expert = random() % kMatrices;
+    pool.ParallelFor(8 * kPieces, 1, [&](int64_t i, int64_t, int) {
+      const size_t at =
+          experts[i / kPieces] * kMatrixBytes + i % kPieces * (kMatrixBytes / kPieces);
+      sum += SumBytes(memory.data() + at, kMatrixBytes / kPieces);
+    });
+  }
+  benchmark::DoNotOptimize(sum.load());
+  state.counters["GB/s"] =
+      benchmark::Counter(static_cast<double>(state.iterations()) * 8 * kMatrixBytes * 1e-9,
+                         benchmark::Counter::kIsRate);
+}
+BENCHMARK(ReadExperts)->Arg(1)->Arg(2)->UseRealTime();
+
+#if defined(__x86_64__)
+
+void RegisterInnerLoops() {
+  for (const KernelTable* kernels : AvailableKernels()) {
+    double (*loop)(int) = nullptr;
+    if (kernels->isa == Isa::kAvx2) loop = avx2::InnerLoop;
+    if (kernels->isa == Isa::kAvxVnni) loop = avxvnni::InnerLoop;
+    if (kernels->isa == Isa::kAvx512) loop = avx512::InnerLoop;
+    if (kernels->isa == Isa::kAmx) loop = amx::InnerLoop;
+    if (loop == nullptr) continue;
+    const std::string name = "InnerLoop/" + std::string(IsaName(kernels->isa));
+    benchmark::RegisterBenchmark(name.c_str(), [loop](benchmark::State& state) {
+      double operations = 0;
+      for (auto _ : state) operations += loop(10000);
+      state.counters["Gop/s"] = benchmark::Counter(operations * 1e-9, benchmark::Counter::kIsRate);
+    });
+  }
+}
+
+const bool kRegistered = (RegisterInnerLoops(), true);
+
+#endif
 
 }  // namespace
 }  // namespace shoal

@@ -5,12 +5,12 @@
 
 #include "kernels/row_groups.h"
 
-// What matmul_blocks.h asks of an instruction set, in 256-bit registers, but for Dot. For
+// What matmul_blocks.h asks of an instruction set, in 256-bit registers. For
 // *_avx2.cc and *_avxvnni.cc files alone; private to each.
 namespace shoal {
 namespace {
 
-struct Ymm {
+struct Ymm {  // All but Dot.
   static constexpr int kLanes = 8;
   static constexpr int kMaxTile = 4;
   static constexpr bool kSigned = false;
@@ -90,6 +90,53 @@ struct Ymm {
                         _mm256_sub_epi32(_mm256_permutevar8x32_epi32(all, order), offset));
   }
 };
+
+// vpmaddubsw adds pairs of products in 16 bits: as many words meet there as cannot overflow.
+struct Avx2 : Ymm {
+  template <int kLargest, int kFirst, int kCount, int kTile>
+  static void Dot(const Bytes* w, const int8_t* const* q, Ints* sums) {
+    if constexpr (kLargest > 127) {  // Even one would: lower and upper nibbles apart.
+      Bytes part[kFirst + kCount];
+      for (int k = kFirst; k < kFirst + kCount; ++k) part[k] = Field<0, 0x0F>(w[k]);
+      DotInWords<15, kFirst, kCount, kTile>(part, q, 1, sums);
+      for (int k = kFirst; k < kFirst + kCount; ++k) part[k] = Field<4, 0x0F>(w[k]);
+      DotInWords<15, kFirst, kCount, kTile>(part, q, 16, sums);
+    } else {
+      DotInWords<kLargest, kFirst, kCount, kTile>(w, q, 1, sums);
+    }
+  }
+
+ private:
+  // sums[t] += factor * the sum of products; |factor * a 16-bit sum| stays below 2^20.
+  template <int kLargest, int kFirst, int kCount, int kTile>
+  static void DotInWords(const Bytes* w, const int8_t* const* q, int16_t factor, Ints* sums) {
+    constexpr int kFit = 32767 / (2 * kLargest * 128);
+    constexpr int kMeet = kFit >= 8 ? 8 : kFit >= 4 ? 4 : kFit >= 2 ? 2 : 1;
+    constexpr int kWords = kMeet < kCount ? kMeet : kCount;
+    for (int t = 0; t < kTile; ++t) {
+      for (int first = kFirst; first < kFirst + kCount; first += kWords) {
+        __m256i pairs = _mm256_maddubs_epi16(w[first], Word(q[t], first));
+        for (int k = first + 1; k < first + kWords; ++k) {
+          pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(w[k], Word(q[t], k)));
+        }
+        sums[t] = _mm256_add_epi32(sums[t], _mm256_madd_epi16(pairs, _mm256_set1_epi16(factor)));
+      }
+    }
+  }
+};
+
+#ifdef __AVXVNNI__
+struct AvxVnni : Ymm {
+  template <int kLargest, int kFirst, int kCount, int kTile>
+  static void Dot(const Bytes* w, const int8_t* const* q, Ints* sums) {
+    for (int t = 0; t < kTile; ++t) {
+      for (int k = kFirst; k < kFirst + kCount; ++k) {
+        sums[t] = _mm256_dpbusd_avx_epi32(sums[t], w[k], Word(q[t], k));
+      }
+    }
+  }
+};
+#endif
 
 }  // namespace
 }  // namespace shoal

@@ -1,0 +1,11 @@
+#include "bench/inner_loops.h"
+#include "kernels/f32x16_avx512.h"
+#include "kernels/matmul_zmm.h"
+// After what it is written in.
+#include "bench/inner_loop_body.h"
+
+namespace shoal::avx512 {
+
+double InnerLoop(int n) { return RunInnerLoop<Zmm>(n); }
+
+}  // namespace shoal::avx512

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <stdint.h>
+
+#include "kernels/kernel_table.h"
+
+// Private to the inner_loop_*.cc files, which include it after kernels/matmul_blocks.h.
+namespace shoal {
+namespace {
+
+template <typename S>
+double RunInnerLoop(int n) {
+  constexpr int kRows = S::kMaxTile;
+  constexpr int kBlocks = 8;
+  alignas(64) uint8_t words[8][64];
+  alignas(64) int8_t q[kRows][kBlocks * 32];
+  float dx[kRows];
+  for (auto& word : words) {
+    for (uint8_t& byte : word) byte = static_cast<uint8_t>(&byte - &words[0][0]) & 15U;
+  }
+  for (int t = 0; t < kRows; ++t) {
+    dx[t] = 0.5F + static_cast<float>(t);
+    for (int8_t& byte : q[t]) byte = static_cast<int8_t>(&byte - &q[0][0]);
+  }
+  typename S::Bytes w[8];
+  for (int k = 0; k < 8; ++k) w[k] = S::LoadBytes(words[k]);
+  const typename S::Floats scale = S::SetFloats(0.25F);
+  typename S::Floats acc[kRows];
+  for (typename S::Floats& a : acc) a = S::SetFloats(0.0F);
+  for (int i = 0; i < n; ++i) {
+    for (int b = 0; b < kBlocks; ++b) {
+      typename S::Ints sums[kRows];
+      const int8_t* rows[kRows];
+      for (int t = 0; t < kRows; ++t) {
+        sums[t] = S::SetInts(-t);
+        rows[t] = q[t] + b * 32;
+      }
+      S::template Dot<15, 0, 8, kRows>(w, rows, sums);
+      for (int t = 0; t < kRows; ++t) {
+        acc[t] = S::MulAdd(S::Mul(scale, S::SetFloats(dx[t])), S::ToFloats(sums[t]), acc[t]);
+      }
+    }
+    // Nothing is known before, nor thrown away after: every round is computed.
+    asm volatile("" : : "r"(q), "r"(dx) : "memory");
+  }
+  for (int t = 0; t < kRows; ++t) {
+    alignas(64) float out[16];
+    S::StoreFirst(out, S::kLanes, acc[t]);
+    asm volatile("" : : "r"(out) : "memory");
+  }
+  return 2.0 * n * kBlocks * 32 * S::kLanes * kRows;
+}
+
+}  // namespace
+}  // namespace shoal
