@@ -1,6 +1,10 @@
 #include "base/thread_pool.h"
 
+#include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <numeric>
+#include <thread>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -37,6 +41,20 @@ TEST(ThreadPoolTest, ManyJobsInARow) {
     });
     ASSERT_EQ(std::accumulate(sums.begin(), sums.end(), int64_t{0}), 4950);
     if (round % 500 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+// Goal: a thread that is held up holds nobody up. Method: whoever takes the first item ends only
+// when all others have run, most of its own stretch among them.
+TEST(ThreadPoolTest, OthersTakeWhatASlowThreadHasLeft) {
+  for (const int n_threads : {2, 3}) {
+    ThreadPool pool(n_threads);
+    std::atomic<int> done{0};
+    pool.ParallelFor(100, 1, [&](int64_t begin, int64_t, int) {
+      while (begin == 0 && done.load() < 99) std::this_thread::yield();
+      done.fetch_add(1);
+    });
+    EXPECT_EQ(done.load(), 100);
   }
 }
 

@@ -14,7 +14,7 @@ struct Signed : Zmm {  // Tiles multiply signed bytes by signed bytes.
   static constexpr bool kSigned = true;
 };
 
-constexpr int kFewestRows = 8;        // What is left below this goes without tiles.
+constexpr int kFewestRows = 9;        // What is left below this goes without tiles.
 constexpr int kMaxTiles = 4;          // Tiles of activations per pass over the weights.
 constexpr int kGroups = 2;            // Groups of 16 outputs that share a pass over activations.
 constexpr int64_t kPanelBlocks = 64;  // Columns whose activations are arranged at once.

@@ -10,20 +10,22 @@
 //
 // S is one instruction set:
 //   kLanes, kMaxTile, kSigned
-//   Bytes, Ints, Floats            registers: 4 bytes of each of kLanes rows; an i32, an f32 of
-//   each LoadBytes(p)                   kLanes words of 4 bytes Field<kShift, kMask>(v) every byte
-//   moved right by kShift bits (left if negative), masked Or(a, b), SubBytes(a, n)       bytewise
-//   Lookup(table, v)               table[16] of the bytes at the indices in v
+//   Bytes, Ints, Floats      registers: 4 bytes, an i32, an f32 of each of kLanes rows
+//   LoadBytes(p)             kLanes words of 4 bytes
+//   Field<kShift, kMask>(v)  every byte moved right by kShift bits (left if negative), masked
+//   Or(a, b), SubBytes(a, n), Lookup(table, v)    bytewise; the last: table[16] at the indices v
 //   FromF16, FromU8, FromI8 (p)    kLanes numbers as Floats, exactly
-//   FromE8M0Halved(p)              2^(e - 128) of kLanes exponents, NaN for e = 255
+//   FromE8M0Halved(p)        2^(e - 128) of kLanes exponents, NaN for e = 255
 //   ToFloats(i), SetInts(n), SetFloats(x), Mul, MulAdd (a * b + c in one rounding), Negate
-//   LoadFirst(p, n), StoreFirst(p, n, v)      the first n lanes, n >= 0; more than kLanes are all
-//   Dot<kLargest, kFirst, kCount, kTile>(w, q, sums)    sums[t] += sum over words k in [kFirst,
-//                                  kFirst + kCount) of w[k]'s bytes times q[t]'s bytes 4k to 4k + 3
-//   HalfSums(q, sums)              sums[8] of the 16-element halves of four blocks
-//   kPairsFrom, PairRows(a, b, n_blocks, out)           or neither: from how many rows of
-//                                  activations on Dot takes them in pairs, and how two become one:
-//                                  64 bytes a block, which are q[t] of an even t
+//   LoadFirst(p, n), StoreFirst(p, n, v)    the first n lanes; all from kLanes on, none below 1
+//                            (which is not asked of 16 lanes)
+//   Dot<kLargest, kFirst, kCount, kTile>(w, q, sums)
+//                            sums[t] += sum over words k in [kFirst, kFirst + kCount) of w[k]'s
+//                            bytes times q[t]'s bytes 4k to 4k + 3
+//   HalfSums(q, sums)        sums[8] of the 16-element halves of four blocks
+//   kPairsFrom, PairRows(a, b, n_blocks, out)    or neither: from how many rows of activations on
+//                            Dot takes them in pairs, and how two become one: 64 bytes a block,
+//                            which are q[t] of an even t
 // Dot takes weights as unsigned bytes up to kLargest, or if kSigned as signed ones; any int8 may
 // stand in q. What makes weights unsigned is taken off by starting a block's sum from -kOffset
 // times the sum of its activations.
@@ -83,6 +85,11 @@ inline void LoadWords(const typename Format::Group& group, int64_t b, int row,
   }
 }
 
+template <int n>
+struct Count {
+  static constexpr int value = n;
+};
+
 template <typename S, int kTile>
 constexpr bool TakesPairs() {
   if constexpr (requires { S::kPairsFrom; }) return kTile >= S::kPairsFrom;
@@ -133,7 +140,7 @@ inline void AddBlock(const typename Format::Group& group, int64_t in_group, int 
   }
 }
 
-// With few rows, memory is what is waited for, and the processor alone asks for it too late.
+// Where memory is what is waited for, the processor alone asks for it too late.
 constexpr int64_t kPrefetchBytes = 4096;
 template <typename Group>
 inline void PrefetchAfter(const Group* group) {
@@ -142,12 +149,12 @@ inline void PrefetchAfter(const Group* group) {
 }
 
 // Products of kTile rows, whose results begin at y. A chunk after the first goes on from y.
+// `first_pass`: nobody has read these weights just now.
 template <typename S, typename Format, int kTile>
-void MultiplyTile(const PackedView& w, ActivationTile<S>& x, int64_t row_begin, int64_t row_end,
-                  float* y, int64_t y_stride) {
-  // All of a group's rows are then taken in one pass over it, too.
-  constexpr bool kFewRows = kTile <= 2;
-  constexpr int kSpans = kFewRows ? kPackRows / S::kLanes : 1;
+void MultiplyTile(const PackedView& w, ActivationTile<S>& x, bool first_pass, int64_t row_begin,
+                  int64_t row_end, float* y, int64_t y_stride) {
+  // Few rows wait for memory: all of a group's rows in one pass over it.
+  constexpr int kSpans = kTile <= 2 ? kPackRows / S::kLanes : 1;
   constexpr bool kSums = Format::kMins || (!S::kSigned && Format::kOffset != 0);
   const int64_t n_blocks = w.cols / 32;
   const int64_t n_groups = (n_blocks + Format::kGroupBlocks - 1) / Format::kGroupBlocks;
@@ -179,7 +186,7 @@ void MultiplyTile(const PackedView& w, ActivationTile<S>& x, int64_t row_begin, 
         }
       }
       for (int64_t b = begin; b < end; ++b) {
-        if (kFewRows && b % Format::kGroupBlocks == 0) {
+        if (first_pass && b % Format::kGroupBlocks == 0) {
           PrefetchAfter(row_group + b / Format::kGroupBlocks);
         }
         for (int s = 0; s < kSpans; ++s) {
@@ -203,20 +210,23 @@ void MultiplyBlocks(const PackedView& w, const RowsView& x, int64_t row_begin, i
   ActivationTile<S> tile;
   for (int64_t i = 0; i < x.n_rows;) {
     const int64_t left = x.n_rows - i;
-    int n_tile = 1;
-    while (2 * n_tile <= S::kMaxTile && 2 * n_tile <= left) n_tile *= 2;
+    const int n_tile = left >= 8 && S::kMaxTile >= 8 ? 8 : left >= 4 ? 4 : static_cast<int>(left);
     for (int t = 0; t < n_tile; ++t) {
       const int64_t r = x.row_map == nullptr ? i + t : x.row_map[i + t];
       tile.q[t] = x.q8 + r * x.q8_stride;
       tile.scales[t] = x.scales + r * x.scale_stride;
     }
-    float* out = y + i * y_stride;
+    const auto multiply = [&](auto n) {
+      MultiplyTile<S, Format, decltype(n)::value>(w, tile, i == 0, row_begin, row_end,
+                                                  y + i * y_stride, y_stride);
+    };
     if constexpr (S::kMaxTile >= 8) {
-      if (n_tile == 8) MultiplyTile<S, Format, 8>(w, tile, row_begin, row_end, out, y_stride);
+      if (n_tile == 8) multiply(Count<8>());
     }
-    if (n_tile == 4) MultiplyTile<S, Format, 4>(w, tile, row_begin, row_end, out, y_stride);
-    if (n_tile == 2) MultiplyTile<S, Format, 2>(w, tile, row_begin, row_end, out, y_stride);
-    if (n_tile == 1) MultiplyTile<S, Format, 1>(w, tile, row_begin, row_end, out, y_stride);
+    if (n_tile == 4) multiply(Count<4>());
+    if (n_tile == 3) multiply(Count<3>());
+    if (n_tile == 2) multiply(Count<2>());
+    if (n_tile == 1) multiply(Count<1>());
     i += n_tile;
   }
 }
