@@ -46,6 +46,14 @@ class JobRunner {
   alignas(64) JobSums sums_[2];
 };
 
+// Asks for the blocks after a chunk while the jobs of that chunk run.
+template <typename Group>
+inline void PrefetchChunk(const Group* groups, int64_t first_block, int group_blocks) {
+  const auto bytes_a_block = static_cast<int64_t>(sizeof(Group)) / group_blocks;
+  const char* p = reinterpret_cast<const char*>(groups) + first_block * bytes_a_block;
+  for (int64_t i = 0; i < kChunk * bytes_a_block; i += 64) __builtin_prefetch(p + i);
+}
+
 template <typename Format>
 void UnpackChunk(const typename Format::Group* groups, int64_t begin, int64_t n, WeightChunk* out) {
   for (int64_t i = 0; i < n; ++i) {
@@ -137,8 +145,10 @@ void MultiplyRows(const PackedView& w, const RowsView& x, int64_t first, int64_t
       const int64_t n_here = left < kGroups ? left : kGroups;
       for (int64_t g = 0; g < n_here; ++g) {
         const int64_t at = n + g * kTile;
+        // Results lie far apart, and are asked for while the jobs run.
+        for (int64_t i = 0; i < n_rows; ++i) __builtin_prefetch(y + i * y_stride + at, 1);
         if (begin == 0) {
-          __builtin_memset(acc[g], 0, sizeof(acc[g]));
+          __builtin_memset(acc[g], 0, static_cast<size_t>(n_tiles) * kTile * sizeof(acc[g][0]));
         } else {
           LoadResults(y + at, y_stride, n_rows, row_end - at, acc[g]);
         }
@@ -147,8 +157,9 @@ void MultiplyRows(const PackedView& w, const RowsView& x, int64_t first, int64_t
       for (int64_t chunk = begin; chunk < end; chunk += kChunk, turn ^= 1) {
         const int64_t n_chunk = chunk + kChunk < end ? kChunk : end - chunk;
         for (int64_t g = 0; g < n_here; ++g) {
-          UnpackChunk<Format>(groups + (n / kTile + g) * n_groups, chunk, n_chunk,
-                              &weights[turn][g]);
+          const auto* row_group = groups + (n / kTile + g) * n_groups;
+          if (first == 0) PrefetchChunk(row_group, chunk + kChunk, Format::kGroupBlocks);
+          UnpackChunk<Format>(row_group, chunk, n_chunk, &weights[turn][g]);
         }
         for (int64_t i = 0; i < n_tiles; ++i) {
           for (int64_t g = 0; g < n_here; ++g) {
