@@ -21,7 +21,9 @@ inline void Pause() {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int n_threads) : stretches_(static_cast<size_t>(n_threads)) {
+ThreadPool::ThreadPool(int n_threads) {
+  SHOAL_CHECK_GE(n_threads, 1);
+  stretches_ = std::vector<Stretch>(static_cast<size_t>(n_threads));
   for (int i = 1; i < n_threads; ++i) threads_.emplace_back([this, i] { ThreadMain(i); });
 }
 

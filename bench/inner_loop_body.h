@@ -2,9 +2,8 @@
 
 #include <stdint.h>
 
-#include "kernels/kernel_table.h"
-
-// Private to the inner_loop_*.cc files, which include it after kernels/matmul_blocks.h.
+// Private to the inner_loop_*.cc files, which include it after an instruction set of
+// kernels/matmul_blocks.h.
 namespace shoal {
 namespace {
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
@@ -62,9 +63,11 @@ absl::StatusOr<double> TimePrefill(LoadedModel& model, std::span<const int32_t> 
 }
 
 // Tokens per second, all together, of sequences that decode side by side, each after a context
-// that is not timed. ids: [n_steps * n_sequences]; context: what each begins with.
+// that is not timed. ids: [n_steps * n_sequences]; context: what each begins with; on_start is
+// called between the two.
 absl::StatusOr<double> TimeDecode(LoadedModel& model, std::span<const int32_t> context,
-                                  std::span<const int32_t> ids, int n_sequences) {
+                                  std::span<const int32_t> ids, int n_sequences,
+                                  absl::FunctionRef<void()> on_start) {
   const size_t n_steps = ids.size() / n_sequences;
   std::vector<std::unique_ptr<KvSequence>> kvs;
   std::vector<StepSequence> sequences(n_sequences);
@@ -75,6 +78,7 @@ absl::StatusOr<double> TimeDecode(LoadedModel& model, std::span<const int32_t> c
     kvs.push_back(std::move(kv));
   }
   Mat<float> logits(n_sequences, model.config().vocab_size);
+  on_start();
   const absl::Time start = MonotonicNow();
   for (size_t step = 0; step < n_steps; ++step) {
     for (int i = 0; i < n_sequences; ++i) {
@@ -104,8 +108,11 @@ absl::StatusOr<Rates> Measure(LoadedModel& model, const BenchOptions& options) {
   for (int run = -1; run < options.runs; ++run) {  // The first warms up and is not counted.
     SHOAL_ASSIGN_OR_RETURN(const double prefill, TimePrefill(model, prompt));
     RemoteExperts* remote = model.remote_experts();
-    const DispatchCounters before = remote != nullptr ? remote->counters() : DispatchCounters{};
-    SHOAL_ASSIGN_OR_RETURN(const double decode, TimeDecode(model, context, gen, options.sequences));
+    DispatchCounters before;
+    SHOAL_ASSIGN_OR_RETURN(const double decode,
+                           TimeDecode(model, context, gen, options.sequences, [&] {
+                             if (remote != nullptr) before = remote->counters();
+                           }));
     if (remote != nullptr) {
       rates.network = NetworkReport(before, remote->counters(), static_cast<int>(gen.size()));
     }
@@ -180,7 +187,7 @@ void AddBenchCommand(CLI::App& app, int* exit_code) {
   command
       ->add_option("--sequences", options->sequences,
                    "Sequences that decode side by side; the rate is of all together")
-      ->check(CLI::Range(1, 64));
+      ->check(CLI::Range(1, kMaxBatchSequences));
   command->add_option("--runs", options->runs, "Runs, after one that is not counted")
       ->check(CLI::Range(1, 1000));
   command->add_option("--threads", options->model.threads, "Threads; 0: one per core")

@@ -40,7 +40,9 @@ RowsView ProductInput::RowsFor(const PackedMatrix& w) const {
 
 void MatMul(const KernelTable& kernels, ThreadPool* pool, const ProductInput& input,
             std::initializer_list<Product> products) {
-  const int64_t per_task = OutputsPerTask(input.n_rows());
+  int64_t n_outputs = 0;
+  for (const Product& product : products) n_outputs += product.w->rows();
+  const int64_t per_task = OutputsPerTask(input.n_rows(), n_outputs, pool->n_threads());
   const auto n_tasks = [&](const Product& product) {
     return (product.w->rows() + per_task - 1) / per_task;
   };

@@ -30,10 +30,12 @@ class ProductInput {
   Mat<float> scales_;
 };
 
-// Outputs of one task over n_rows rows: whole groups of packed rows and whole activation blocks.
-// Arranging the rows costs a task as much as some of its products, so many rows ask for many
-// outputs; few rows for small tasks, which spread well.
-constexpr int64_t OutputsPerTask(int64_t n_rows) { return n_rows < 16 ? 64 : 256; }
+// Outputs of one task, of n_outputs in all over n_rows rows: whole groups of packed rows and whole
+// activation blocks. Arranging the rows costs a task as much as some of its products, so many rows
+// ask for many outputs, as long as every thread gets some tasks.
+constexpr int64_t OutputsPerTask(int64_t n_rows, int64_t n_outputs, int n_threads) {
+  return n_rows >= 16 && n_outputs >= 256 * 4 * int64_t{n_threads} ? 256 : 64;
+}
 static_assert(64 % kPackRows == 0 && 64 % kActivationBlock == 0);
 
 // One product of a group: y[t] = w x[t]; y: [n_tokens, w rows] f32.

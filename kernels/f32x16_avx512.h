@@ -5,8 +5,8 @@
 
 #include <initializer_list>
 
-// The 16 virtual lanes of docs/arithmetic.md as one register. For *_avx512.cc files alone: all of
-// it is private to the file that includes it. f32x16_avx2.h has the same names.
+// The 16 virtual lanes of docs/arithmetic.md as one register. For *_avx512.cc and *_amx.cc files
+// alone: all of it is private to the file that includes it. f32x16_avx2.h has the same names.
 namespace shoal {
 namespace {
 

@@ -13,7 +13,8 @@
 //   Bytes, Ints, Floats      registers: 4 bytes, an i32, an f32 of each of kLanes rows
 //   LoadBytes(p)             kLanes words of 4 bytes
 //   Field<kShift, kMask>(v)  every byte moved right by kShift bits (left if negative), masked
-//   Or(a, b), SubBytes(a, n), Lookup(table, v)    bytewise; the last: table[16] at the indices v
+//   Or(a, b), Lookup(table, v), SubBytes(a, n) (if kSigned)    bytewise; Lookup: table[16] at the
+//                            indices v
 //   FromF16, FromU8, FromI8 (p)    kLanes numbers as Floats, exactly
 //   FromE8M0Halved(p)        2^(e - 128) of kLanes exponents, NaN for e = 255
 //   ToFloats(i), SetInts(n), SetFloats(x), Mul, MulAdd (a * b + c in one rounding), Negate
@@ -114,13 +115,9 @@ inline void AddBlock(const typename Format::Group& group, int64_t in_group, int 
       sums[part][t] = S::SetInts(from_zero ? 0 : x.sums[t][kParts * (b - begin) + part]);
     }
   }
-  for (int part = 0; part < kParts; ++part) {
-    if constexpr (Format::kHalves) {
-      if (part == 0) S::template Dot<Format::kLargest, 0, 4, kTile>(w, q, sums[0]);
-      if (part == 1) S::template Dot<Format::kLargest, 4, 4, kTile>(w, q, sums[1]);
-    } else {
-      S::template Dot<Format::kLargest, 0, 8, kTile>(w, q, sums[0]);
-    }
+  S::template Dot<Format::kLargest, 0, Format::kHalves ? 4 : 8, kTile>(w, q, sums[0]);
+  if constexpr (Format::kHalves) {
+    S::template Dot<Format::kLargest, 4, 4, kTile>(w, q, sums[1]);
   }
   for (int part = 0; part < kParts; ++part) {
     const typename S::Floats scale = Format::Scale(group, in_group, row, part);
@@ -186,7 +183,7 @@ void MultiplyTile(const PackedView& w, ActivationTile<S>& x, bool first_pass, in
         }
       }
       for (int64_t b = begin; b < end; ++b) {
-        if (first_pass && b % Format::kGroupBlocks == 0) {
+        if (first_pass && row == 0 && b % Format::kGroupBlocks == 0) {
           PrefetchAfter(row_group + b / Format::kGroupBlocks);
         }
         for (int s = 0; s < kSpans; ++s) {

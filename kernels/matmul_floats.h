@@ -28,7 +28,7 @@ inline void AddFloatProducts(const T* const* w, const float* const* x, int64_t c
   }
 }
 
-// y[t * y_stride + n] for kWeights rows of w from the first, row_elems apart, and kRows of x.
+// y[t * y_stride + n] for kWeights rows of w from the first, one after another, and kRows of x.
 template <typename T, int kWeights, int kRows>
 void FloatTile(const T* w, const float* const* x, int64_t cols, float* y, int64_t y_stride) {
   F32x16 acc[kWeights][kRows];
