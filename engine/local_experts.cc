@@ -222,9 +222,9 @@ absl::StatusOr<ExpertOutput> LocalExperts::Compute(int layer, const ExpertInput&
   }
   std::atomic<bool> gave_up{false};
   const auto n_experts = static_cast<int64_t>(m.held.size());
-  const int64_t per_task = OutputsPerTask(n_results / std::max<int64_t>(n_experts, 1),
-                                          n_experts * m.config.ffn_dim, m.pool->n_threads());
   const auto for_chunks = [&](int64_t n, auto body) {
+    const int64_t per_task = OutputsPerTask(n_results / std::max<int64_t>(n_experts, 1),
+                                            n_experts * n, m.pool->n_threads());
     const int64_t n_chunks = (n + per_task - 1) / per_task;
     m.pool->ParallelFor(n_experts * n_chunks, 1, [&](int64_t task, int64_t, int) {
       if (gave_up.load(std::memory_order_relaxed)) return;

@@ -3,8 +3,6 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-#include <initializer_list>
-
 // The 16 virtual lanes of docs/arithmetic.md as two registers. For *_avx2.cc and *_avxvnni.cc
 // files alone: all of it is private to the file that includes it. f32x16_avx512.h has the same
 // names.
@@ -117,7 +115,9 @@ inline __m256 Exp8(__m256 x) {
   __m256 r = _mm256_fmadd_ps(n, _mm256_set1_ps(-0x1.62e4p-1F), x);
   r = _mm256_fmadd_ps(n, _mm256_set1_ps(-0x1.7f7d1cp-20F), r);
   __m256 p = _mm256_set1_ps(0x1.6d110ap-10F);
-  for (const float c : {0x1.120b6ep-7F, 0x1.55551ap-5F, 0x1.5554dcp-3F, 0.5F, 1.0F, 1.0F}) {
+  constexpr float kCoefficients[] = {0x1.120b6ep-7F, 0x1.55551ap-5F, 0x1.5554dcp-3F,
+                                     0.5F,           1.0F,           1.0F};
+  for (const float c : kCoefficients) {
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(c));
   }
   const __m256i n_int = _mm256_sub_epi32(_mm256_castps_si256(shifted), _mm256_castps_si256(magic));

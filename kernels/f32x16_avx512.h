@@ -3,8 +3,6 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-#include <initializer_list>
-
 // The 16 virtual lanes of docs/arithmetic.md as one register. For *_avx512.cc and *_amx.cc files
 // alone: all of it is private to the file that includes it. f32x16_avx2.h has the same names.
 namespace shoal {
@@ -84,7 +82,9 @@ inline F32x16 Exp(F32x16 x) {
   __m512 r = _mm512_fmadd_ps(n, _mm512_set1_ps(-0x1.62e4p-1F), x);
   r = _mm512_fmadd_ps(n, _mm512_set1_ps(-0x1.7f7d1cp-20F), r);
   __m512 p = _mm512_set1_ps(0x1.6d110ap-10F);
-  for (const float c : {0x1.120b6ep-7F, 0x1.55551ap-5F, 0x1.5554dcp-3F, 0.5F, 1.0F, 1.0F}) {
+  constexpr float kCoefficients[] = {0x1.120b6ep-7F, 0x1.55551ap-5F, 0x1.5554dcp-3F,
+                                     0.5F,           1.0F,           1.0F};
+  for (const float c : kCoefficients) {
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(c));
   }
   const __m512i n_int = _mm512_sub_epi32(_mm512_castps_si512(shifted), _mm512_castps_si512(magic));

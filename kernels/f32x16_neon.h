@@ -4,8 +4,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <initializer_list>
-
 // The 16 virtual lanes of docs/arithmetic.md as four registers. For *_neon*.cc files alone: all of
 // it is private to the file that includes it. f32x16_avx2.h has the same names.
 namespace shoal {
@@ -132,7 +130,9 @@ inline float32x4_t Exp4(float32x4_t x) {
   float32x4_t r = vfmaq_f32(x, n, vdupq_n_f32(-0x1.62e4p-1F));
   r = vfmaq_f32(r, n, vdupq_n_f32(-0x1.7f7d1cp-20F));
   float32x4_t p = vdupq_n_f32(0x1.6d110ap-10F);
-  for (const float c : {0x1.120b6ep-7F, 0x1.55551ap-5F, 0x1.5554dcp-3F, 0.5F, 1.0F, 1.0F}) {
+  constexpr float kCoefficients[] = {0x1.120b6ep-7F, 0x1.55551ap-5F, 0x1.5554dcp-3F,
+                                     0.5F,           1.0F,           1.0F};
+  for (const float c : kCoefficients) {
     p = vfmaq_f32(vdupq_n_f32(c), p, r);
   }
   const int32x4_t n_int = vsubq_s32(vreinterpretq_s32_f32(shifted), vreinterpretq_s32_f32(magic));

@@ -54,15 +54,13 @@ struct FormatQ8_0 : FormatTraits {
   }
 };
 
-template <typename S>
-struct FormatQ4_K : FormatTraits {
-  using Group = GroupQ4K;
+// Q4_K and Q5_K: groups alike but for the weights.
+template <typename S, typename GroupK>
+struct FormatWithMins : FormatTraits {
+  using Group = GroupK;
   static constexpr int kGroupBlocks = 8;
   static constexpr bool kMins = true;
 
-  static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
-    UnpackNibbles<S>(group.q[b], row, w);
-  }
   static typename S::Floats Scale(const Group& group, int64_t b, int row, int /*half*/) {
     return S::Mul(S::FromF16(group.d + row), S::FromU8(group.scale[b] + row));
   }
@@ -71,15 +69,18 @@ struct FormatQ4_K : FormatTraits {
   }
 };
 
-// FormatQ4_K with a fifth bit: groups alike but for the weights.
 template <typename S>
-struct FormatQ5_K : FormatTraits {
-  using Group = GroupQ5K;
-  static constexpr int kGroupBlocks = 8;
-  static constexpr int kLargest = 31;
-  static constexpr bool kMins = true;
+struct FormatQ4_K : FormatWithMins<S, GroupQ4K> {
+  static void Words(const GroupQ4K& group, int64_t b, int row, typename S::Bytes* w) {
+    UnpackNibbles<S>(group.q[b], row, w);
+  }
+};
 
-  static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
+template <typename S>
+struct FormatQ5_K : FormatWithMins<S, GroupQ5K> {
+  static constexpr int kLargest = 31;
+
+  static void Words(const GroupQ5K& group, int64_t b, int row, typename S::Bytes* w) {
     UnpackNibbles<S>(group.q[b].lower, row, w);
     const typename S::Bytes upper = S::LoadBytes(group.q[b].upper[row]);
     w[0] = S::Or(w[0], S::template Field<-4, 0x10>(upper));
@@ -90,12 +91,6 @@ struct FormatQ5_K : FormatTraits {
     w[5] = S::Or(w[5], S::template Field<1, 0x10>(upper));
     w[6] = S::Or(w[6], S::template Field<2, 0x10>(upper));
     w[7] = S::Or(w[7], S::template Field<3, 0x10>(upper));
-  }
-  static typename S::Floats Scale(const Group& group, int64_t b, int row, int /*half*/) {
-    return S::Mul(S::FromF16(group.d + row), S::FromU8(group.scale[b] + row));
-  }
-  static typename S::Floats Min(const Group& group, int64_t b, int row) {
-    return S::Mul(S::FromF16(group.dmin + row), S::FromU8(group.min[b] + row));
   }
 };
 

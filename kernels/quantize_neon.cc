@@ -1,20 +1,12 @@
 #include <arm_neon.h>
 #include <stdint.h>
 
-#include "kernels/quantize.h"
+#include "kernels/quantize_rows.h"
 
 namespace shoal::neon {
 namespace {
 
-constexpr int32_t kInfinityBits = 0x7F800000;
-
 inline int32x4_t MagnitudeBits(float32x4_t x) { return vreinterpretq_s32_f32(vabsq_f32(x)); }
-
-inline float FloatFromBits(int32_t bits) {
-  float x;
-  __builtin_memcpy(&x, &bits, sizeof(x));
-  return x;
-}
 
 // One whole block.
 inline void QuantizeBlock(const float* x, int8_t* q, float* scale) {
@@ -69,28 +61,11 @@ void EncodeF16(const float* x, int64_t n, float factor, uint16_t* out) {
 }  // namespace
 
 void QuantizeRow(const float* x, int64_t n, int8_t* q, float* scales) {
-  int64_t b = 0;
-  for (; (b + 1) * kActivationBlock <= n; ++b) {
-    QuantizeBlock(x + b * kActivationBlock, q + b * kActivationBlock, scales + b);
-  }
-  const int64_t left = n - b * kActivationBlock;
-  if (left > 0) {
-    float tail[kActivationBlock] = {};
-    __builtin_memcpy(tail, x + b * kActivationBlock, static_cast<size_t>(left) * sizeof(float));
-    QuantizeBlock(tail, q + b * kActivationBlock, scales + b);
-  }
+  QuantizeBlocks(x, n, q, scales, QuantizeBlock);
 }
 
 void EncodeF16Row(const float* x, int64_t n, uint16_t* out, float* row_scale) {
-  const int32_t bits = MaxMagnitudeBits(x, n);
-  if (bits == 0 || bits >= kInfinityBits) {
-    __builtin_memset(out, 0, static_cast<size_t>(n) * sizeof(uint16_t));
-    *row_scale = bits == 0 ? 1.0F : __builtin_nanf("");
-    return;
-  }
-  const int32_t exponent = (bits >> 23) - 127 - 14 > -126 ? (bits >> 23) - 127 - 14 : -126;
-  *row_scale = FloatFromBits((127 + exponent) << 23);
-  EncodeF16(x, n, FloatFromBits((127 - exponent) << 23), out);
+  EncodeScaledRow(MaxMagnitudeBits(x, n), x, n, out, row_scale, EncodeF16);
 }
 
 void DecodeF16Row(const uint16_t* x, int64_t n, float row_scale, float* out) {

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <stdint.h>
+
+#include "kernels/quantize.h"
+
+// What rounding of rows is for every instruction set but how a block is rounded. For files of
+// instruction sets alone; private to each.
+namespace shoal {
+namespace {
+
+constexpr int32_t kInfinityBits = 0x7F800000;
+
+inline float FloatFromBits(int32_t bits) {
+  float x;
+  __builtin_memcpy(&x, &bits, sizeof(x));
+  return x;
+}
+
+// QuantizeRow out of quantize_block(x, q, scale), which rounds a whole block.
+template <typename QuantizeBlock>
+inline void QuantizeBlocks(const float* x, int64_t n, int8_t* q, float* scales,
+                           QuantizeBlock quantize_block) {
+  int64_t b = 0;
+  for (; (b + 1) * kActivationBlock <= n; ++b) {
+    quantize_block(x + b * kActivationBlock, q + b * kActivationBlock, scales + b);
+  }
+  const int64_t left = n - b * kActivationBlock;
+  if (left > 0) {
+    float tail[kActivationBlock] = {};
+    __builtin_memcpy(tail, x + b * kActivationBlock, static_cast<size_t>(left) * sizeof(float));
+    quantize_block(tail, q + b * kActivationBlock, scales + b);
+  }
+}
+
+// EncodeF16Row of a row whose largest magnitude has the bits `largest`, out of
+// encode(x, n, factor, out): out = f16(x * factor).
+template <typename Encode>
+inline void EncodeScaledRow(int32_t largest, const float* x, int64_t n, uint16_t* out,
+                            float* row_scale, Encode encode) {
+  if (largest == 0 || largest >= kInfinityBits) {
+    __builtin_memset(out, 0, static_cast<size_t>(n) * sizeof(uint16_t));
+    *row_scale = largest == 0 ? 1.0F : __builtin_nanf("");
+    return;
+  }
+  const int32_t exponent = (largest >> 23) - 127 - 14 > -126 ? (largest >> 23) - 127 - 14 : -126;
+  *row_scale = FloatFromBits((127 + exponent) << 23);
+  encode(x, n, FloatFromBits((127 - exponent) << 23), out);
+}
+
+}  // namespace
+}  // namespace shoal
