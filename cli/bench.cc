@@ -177,7 +177,8 @@ void AddBenchCommand(CLI::App& app, int* exit_code) {
   auto options = std::make_shared<BenchOptions>();
   CLI::App* command =
       app.add_subcommand("bench", "Measure prefill and decode in tokens per second, without HTTP");
-  command->add_option("MODEL", options->model.model_path, "GGUF file")->required();
+  command->add_option("MODEL", options->model.model_path, "GGUF file, or folder of safetensors")
+      ->required();
   command->add_option("--prompt", options->prompt, "Tokens of the prompt")
       ->check(CLI::Range(1, 1 << 20));
   command->add_option("--gen", options->gen, "Tokens to decode, one by one, in each sequence")

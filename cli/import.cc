@@ -45,7 +45,7 @@ void AddImportCommand(CLI::App& app, int* exit_code) {
       "import",
       "Cut a model file into shards and a signed manifest, and print the model's id. An import "
       "that was interrupted goes on; one that was done before ends at once");
-  command->add_option("MODEL", options->path, "GGUF file")->required();
+  command->add_option("MODEL", options->path, "GGUF file, or folder of safetensors")->required();
   AddDataDirOption(command, &options->data_dir);
   command
       ->add_option("--model-name", options->model_name,

@@ -8,8 +8,8 @@
 
 namespace shoal {
 
-// Imports a GGUF file and says on standard error how far it is and, as `command`, what came of it.
-// An empty `model_name`: as the file says.
+// Imports a GGUF file, or a folder of safetensors, and says on standard error how far it is and, as
+// `command`, what came of it. An empty `model_name`: as the file says.
 absl::StatusOr<ImportResult> ImportWithProgress(const char* command, DataDirectory* data,
                                                 const std::string& path,
                                                 const std::string& model_name);

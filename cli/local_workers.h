@@ -12,7 +12,7 @@
 
 namespace shoal {
 
-// Workers on this machine that belong to no cluster, each with its share of a GGUF file's experts:
+// Workers on this machine that belong to no cluster, each with its share of a model file's experts:
 // what `shoal bench` and `shoal logits` measure a network by. Thread-compatible.
 class LocalWorkers {
  public:

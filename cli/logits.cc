@@ -103,7 +103,8 @@ void AddLogitsCommand(CLI::App& app, int* exit_code) {
   auto options = std::make_shared<LogitsOptions>();
   CLI::App* command =
       app.add_subcommand("logits", "Write the logits of every position of a prompt to a file");
-  command->add_option("MODEL", options->model.model_path, "GGUF file")->required();
+  command->add_option("MODEL", options->model.model_path, "GGUF file, or folder of safetensors")
+      ->required();
   command->add_option("--ids", options->ids, "Token ids, separated by commas")
       ->required()
       ->delimiter(',');

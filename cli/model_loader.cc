@@ -45,7 +45,7 @@ absl::StatusOr<LoadedModel::Room> LoadedModel::Check(const ModelOptions& options
 
 absl::Status LoadedModel::OpenSource(const ModelOptions& options) {
   if (options.node == nullptr) {
-    SHOAL_ASSIGN_OR_RETURN(source_, OpenGgufModel(options.model_path));
+    SHOAL_ASSIGN_OR_RETURN(source_, OpenForeignModel(options.model_path));
     return absl::OkStatus();
   }
   const int n_threads = options.threads > 0 ? options.threads : DefaultThreads();

@@ -18,7 +18,7 @@ namespace shoal {
 class Node;
 
 struct ModelOptions {
-  std::string model_path;  // GGUF file; not used if `node` is set.
+  std::string model_path;  // GGUF file or folder; not used if `node` is set.
   // A router of a cluster, whose data directory has the shards of model_id but for the experts,
   // which are on the cluster's workers. Outlives the load.
   Node* node = nullptr;

@@ -5,36 +5,42 @@
 #include "absl/strings/str_cat.h"
 #include "base/quoted.h"
 #include "base/status_macros.h"
-#include "model/import/gguf_model.h"
+#include "model/import/open_model.h"
 #include "model/shard_weights.h"
 #include "model/tokenizer_shard.h"
 
 namespace shoal {
 namespace {
 
-class GgufModel final : public ModelSource {
+class ForeignModel final : public ModelSource {
  public:
-  GgufModel(std::unique_ptr<GgufReader> file, ModelConfig config)
-      : file_(std::move(file)), config_(std::move(config)) {}
+  explicit ForeignModel(OpenedModel model) : model_(std::move(model)) {}
 
-  const ModelConfig& config() const override { return config_; }
-  const WeightSource& weights() const override { return *file_; }
-  absl::StatusOr<Vocabulary> vocabulary() const override { return ReadVocabulary(*file_); }
-  absl::StatusOr<std::string> chat_template() const override { return ReadChatTemplate(*file_); }
-  std::string model_name() const override { return ModelName(*file_); }
-  std::string model_id() const override { return file_->HeaderHash(); }
-  uint64_t n_bytes() const override { return file_->file_bytes(); }
+  const ModelConfig& config() const override { return model_.config; }
+  const WeightSource& weights() const override { return *model_.file; }
+  absl::StatusOr<Vocabulary> vocabulary() const override {
+    if (!model_.tokenizer.ok()) return model_.tokenizer.status();
+    if (!model_.tokenizer->vocabulary.tokens.empty()) return model_.tokenizer->vocabulary;
+    return absl::InvalidArgumentError(
+        absl::StrCat(model_.file->path(), ": has no tokenizer; convert the model again with one"));
+  }
+  absl::StatusOr<std::string> chat_template() const override {
+    if (!model_.tokenizer.ok()) return model_.tokenizer.status();
+    return model_.tokenizer->chat_template;
+  }
+  std::string model_name() const override { return model_.name; }
+  std::string model_id() const override { return model_.file->HeaderHash(); }
+  uint64_t n_bytes() const override { return model_.file->file_bytes(); }
   uint64_t expert_bytes() const override {
     uint64_t n_bytes = 0;
-    for (const TensorInfo& tensor : file_->tensors()) {
+    for (const TensorInfo& tensor : model_.file->tensors()) {
       if (tensor.shape.size() == 3) n_bytes += tensor.n_bytes;
     }
     return n_bytes;
   }
 
  private:
-  const std::unique_ptr<GgufReader> file_;
-  const ModelConfig config_;
+  const OpenedModel model_;
 };
 
 class StoredModel final : public ModelSource {
@@ -85,10 +91,9 @@ absl::StatusOr<std::unique_ptr<ModelSource>> OpenStoredModel(DataDirectory* data
   return StoredModel::Open(&data->shards(), std::move(model), n_threads);
 }
 
-absl::StatusOr<std::unique_ptr<ModelSource>> OpenGgufModel(const std::string& path) {
-  SHOAL_ASSIGN_OR_RETURN(auto file, GgufReader::Open(path));
-  SHOAL_ASSIGN_OR_RETURN(ModelConfig config, ReadModelConfig(*file));
-  return std::make_unique<GgufModel>(std::move(file), std::move(config));
+absl::StatusOr<std::unique_ptr<ModelSource>> OpenForeignModel(const std::string& path) {
+  SHOAL_ASSIGN_OR_RETURN(OpenedModel model, OpenModel(path));
+  return std::make_unique<ForeignModel>(std::move(model));
 }
 
 }  // namespace shoal

@@ -25,7 +25,7 @@ class ModelSource {
   // Empty when the model has none.
   virtual absl::StatusOr<std::string> chat_template() const = 0;
   virtual std::string model_name() const = 0;  // What clients call it.
-  // Names these very bytes: hex digits. Different for a GGUF file and for what was imported from
+  // Names these very bytes: hex digits. Different for a model file and for what was imported from
   // it.
   virtual std::string model_id() const = 0;
   virtual uint64_t n_bytes() const = 0;       // Of everything stored.
@@ -39,7 +39,7 @@ class ModelSource {
 absl::StatusOr<std::unique_ptr<ModelSource>> OpenStoredModel(DataDirectory* data,
                                                              const Sha256Digest& id, int n_threads);
 
-// A GGUF file.
-absl::StatusOr<std::unique_ptr<ModelSource>> OpenGgufModel(const std::string& path);
+// A GGUF file, or a Hugging Face model's folder.
+absl::StatusOr<std::unique_ptr<ModelSource>> OpenForeignModel(const std::string& path);
 
 }  // namespace shoal

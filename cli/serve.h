@@ -33,7 +33,7 @@ void AddServeOptions(CLI::App* command, ServeOptions* options);
 // Gets the URL and the model's name once requests are answered.
 using OnReady = absl::FunctionRef<void(const std::string& url, const std::string& model)>;
 
-// Takes the port, loads the GGUF file, and answers requests until SIGINT, which stops at once, or
+// Takes the port, loads the model, and answers requests until SIGINT, which stops at once, or
 // SIGTERM, which lets running answers end first.
 absl::Status Serve(const ServeOptions& options, OnReady on_ready);
 

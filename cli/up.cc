@@ -38,7 +38,9 @@ void AddUpCommand(CLI::App& app, int* exit_code) {
   auto options = std::make_shared<SupervisorOptions>();
   CLI::App* command = app.add_subcommand(
       "up", "Serve a model from this machine: a whole cluster of processes, until Ctrl-C");
-  command->add_option("MODEL", options->serve.model.model_path, "GGUF file")->required();
+  command
+      ->add_option("MODEL", options->serve.model.model_path, "GGUF file, or folder of safetensors")
+      ->required();
   AddServeOptions(command, &options->serve);
   command
       ->add_option(

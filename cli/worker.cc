@@ -15,7 +15,7 @@
 #include "cli/wait_for_end.h"
 #include "cli/worker_process.h"
 #include "engine/numerics_class.h"
-#include "model/import/gguf_model.h"
+#include "model/import/open_model.h"
 #include "nlohmann/json.hpp"
 #include "proto/grpc_transport.h"
 
@@ -42,13 +42,13 @@ absl::StatusOr<Worker::Parts> LoadParts(const WorkerOptions& options) {
                          ListenGrpc(options.peer_listen,
                                     {.transport = {.credentials = nullptr,
                                                    .spin = absl::Microseconds(options.spin_us)}}));
-  SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<GgufReader> file,
-                         GgufReader::Open(options.model_path));
-  SHOAL_ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(*file));
+  SHOAL_ASSIGN_OR_RETURN(const OpenedModel model, OpenModel(options.model_path));
+  const ModelConfig& config = model.config;
+  const ModelFile& file = *model.file;
   const bool activations_f32 = options.activations == "f32";
   RowFormat format = RowFormat::kF32;
   if (!activations_f32) {
-    SHOAL_ASSIGN_OR_RETURN(format, RowFormatOf(config, *file));
+    SHOAL_ASSIGN_OR_RETURN(format, RowFormatOf(config, file));
   }
   const KernelTable& kernels = SelectedKernels();
   parts.pool =
@@ -56,11 +56,11 @@ absl::StatusOr<Worker::Parts> LoadParts(const WorkerOptions& options) {
   SHOAL_ASSIGN_OR_RETURN(
       std::unique_ptr<LocalExperts> experts,
       LocalExperts::Load(
-          config, *file,
+          config, file,
           {.part = options.part, .n_parts = options.n_parts, .n_replicas = options.replicas},
           kernels, parts.pool.get(), {.format = format, .activations_f32 = activations_f32}));
   parts.served =
-      std::make_shared<Served>(ServedModel{.model_id = file->HeaderHash(),
+      std::make_shared<Served>(ServedModel{.model_id = file.HeaderHash(),
                                            .numerics_class = NumericsClass(format, activations_f32),
                                            .format = format,
                                            .n_layers = config.n_layers,
@@ -121,8 +121,8 @@ void AddWorkerCommand(CLI::App& app, int* exit_code) {
                    "Poll this long for the next call before sleeping")
       ->check(CLI::Range(0, 10000));
   AddOpsListenOption(command, &process->ops_listen);
-  CLI::Option* model = command->add_option("MODEL", options->model_path,
-                                           "GGUF file: hold a share of it without any cluster");
+  CLI::Option* model = command->add_option(
+      "MODEL", options->model_path, "GGUF file, or folder: hold a share of it without any cluster");
   command->add_option("--part", options->part, "Hold experts e with e % n-parts == part")
       ->check(CLI::Range(0, 1023))
       ->needs(model);

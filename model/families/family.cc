@@ -32,6 +32,29 @@ int64_t ExtentOf(Extent extent, const ModelConfig& config) {
   return 0;
 }
 
+std::string Join(std::string_view Family::*name) {
+  std::string list;
+  for (const Family* family : kFamilies) {
+    if ((family->*name).empty()) continue;
+    if (!list.empty()) list += ", ";
+    list += family->*name;
+  }
+  return list;
+}
+
+const CheckpointName& NameOf(const Family& family, TensorRole role) {
+  const auto names = family.checkpoint_names;
+  const auto found = std::find_if(names.begin(), names.end(),
+                                  [role](const CheckpointName& n) { return n.role == role; });
+  SHOAL_CHECK(found != names.end());
+  return *found;
+}
+
+void Replace(std::string* name, char mark, int number) {
+  const size_t at = name->find(mark);
+  if (at != std::string::npos) name->replace(at, 1, std::to_string(number));
+}
+
 }  // namespace
 
 std::span<const Family* const> AllFamilies() { return kFamilies; }
@@ -43,13 +66,26 @@ const Family* FindFamily(std::string_view architecture) {
   return nullptr;
 }
 
-std::string SupportedArchitectures() {
-  std::string list;
+std::string SupportedArchitectures() { return Join(&Family::architecture); }
+
+const Family* FindCheckpointFamily(std::string_view model_type) {
   for (const Family* family : kFamilies) {
-    if (!list.empty()) list += ", ";
-    list += family->architecture;
+    if (!model_type.empty() && family->checkpoint_type == model_type) return family;
   }
-  return list;
+  return nullptr;
+}
+
+std::string SupportedCheckpoints() { return Join(&Family::checkpoint_type); }
+
+std::string CheckpointTensorName(const Family& family, TensorRole role, int layer, int expert) {
+  std::string name(NameOf(family, role).name);
+  Replace(&name, '#', layer);
+  Replace(&name, '@', expert);
+  return name;
+}
+
+bool HasTensorPerExpert(const Family& family, TensorRole role) {
+  return NameOf(family, role).name.find('@') != std::string_view::npos;
 }
 
 const TensorSpec* FindSpec(const Family& family, TensorRole role) {
@@ -66,8 +102,7 @@ bool IsExpertStack(const TensorSpec& spec) {
 
 std::string TensorName(const TensorSpec& spec, int layer) {
   std::string name(spec.name);
-  const size_t mark = name.find('#');
-  if (mark != std::string::npos) name.replace(mark, 1, std::to_string(layer));
+  Replace(&name, '#', layer);
   return name;
 }
 

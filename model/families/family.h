@@ -51,6 +51,14 @@ struct TensorSpec {
   bool optional = false;        // Absent output head: the embedding serves in its place.
 };
 
+// Where a Hugging Face checkpoint has the tensor of a role.
+struct CheckpointName {
+  TensorRole role;
+  // "#" stands for the layer. With "@", for an expert's number, the checkpoint has the stack's
+  // matrices one by one.
+  std::string_view name;
+};
+
 // One architecture: what it implies without saying so in the file, and the tensors it has.
 struct Family {
   std::string_view architecture;  // As general.architecture spells it.
@@ -58,6 +66,8 @@ struct Family {
   bool head_norm;       // RMS norm of each head of q and k before rope.
   bool norm_topk_prob;  // Chosen experts' weights are divided by their sum.
   std::span<const TensorSpec> tensors;
+  std::string_view checkpoint_type;  // As config.json's model_type spells it.
+  std::span<const CheckpointName> checkpoint_names;
 };
 
 // Every architecture this runtime computes. A new one is a new table in this folder.
@@ -68,6 +78,10 @@ const Family* FindFamily(std::string_view architecture);
 
 // "qwen3moe, ...": what FindFamily knows, for error texts.
 std::string SupportedArchitectures();
+
+// The same for Hugging Face checkpoints, by model_type.
+const Family* FindCheckpointFamily(std::string_view model_type);
+std::string SupportedCheckpoints();
 
 // The row of `role`, or null if the family has no such tensor.
 const TensorSpec* FindSpec(const Family& family, TensorRole role);
@@ -82,6 +96,12 @@ bool IsExpertStack(const TensorSpec& spec);
 std::string TensorName(const TensorSpec& spec, int layer);
 // The same by role; the family must have that role.
 std::string TensorName(const Family& family, TensorRole role, int layer = 0);
+
+// The tensor's name in a checkpoint; the family must name that role. `expert` counts where the
+// checkpoint has one tensor per expert.
+std::string CheckpointTensorName(const Family& family, TensorRole role, int layer, int expert);
+// True if it has.
+bool HasTensorPerExpert(const Family& family, TensorRole role);
 
 // The shape that `config` requires, outermost first.
 std::vector<int64_t> TensorShape(const TensorSpec& spec, const ModelConfig& config);

@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/checked.h"
+#include "base/status_macros.h"
 
 namespace shoal {
 namespace {
@@ -104,6 +105,18 @@ absl::StatusOr<std::unique_ptr<ByteSource>> OpenFileSource(const std::string& pa
 
 std::unique_ptr<ByteSource> MakeMemorySource(std::string name, std::span<const std::byte> bytes) {
   return std::make_unique<MemorySource>(std::move(name), bytes);
+}
+
+absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_bytes) {
+  SHOAL_ASSIGN_OR_RETURN(const auto source, OpenFileSource(path));
+  if (source->size() > max_bytes) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": has ", source->size(),
+                                                   " bytes, above the limit of ", max_bytes,
+                                                   "; fetch the file again"));
+  }
+  std::string text(source->size(), '\0');
+  SHOAL_RETURN_IF_ERROR(source->Read(0, std::as_writable_bytes(std::span(text))));
+  return text;
 }
 
 }  // namespace shoal

@@ -29,4 +29,7 @@ absl::StatusOr<std::unique_ptr<ByteSource>> OpenFileSource(const std::string& pa
 // A copy of `bytes`.
 std::unique_ptr<ByteSource> MakeMemorySource(std::string name, std::span<const std::byte> bytes);
 
+// A whole small file. InvalidArgument when it has more than `max_bytes`.
+absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_bytes);
+
 }  // namespace shoal

@@ -1,11 +1,7 @@
 #include "model/import/gguf_model.h"
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <climits>
-#include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <string_view>
 #include <utility>
@@ -181,51 +177,13 @@ class ConfigReader {
       return Refuse(absl::StrCat("tensor '", name, "' has type ",
                                  std::string(Traits(tensor->dtype).name), ", not F32"));
     }
-    return CheckFinite(*tensor);
-  }
-
-  // Norms and routers decide for every token: one NaN there makes every answer noise.
-  absl::Status CheckFinite(const TensorInfo& tensor) const {
-    std::array<std::byte, 16384> buffer;
-    for (uint64_t offset = 0; offset < tensor.n_bytes;) {
-      const auto piece =
-          std::span(buffer).first(std::min<uint64_t>(buffer.size(), tensor.n_bytes - offset));
-      SHOAL_RETURN_IF_ERROR(file_.Read(tensor, offset, piece));
-      for (size_t i = 0; i < piece.size(); i += sizeof(float)) {
-        float value;
-        std::memcpy(&value, piece.subspan(i, sizeof(float)).data(), sizeof(float));
-        if (std::isfinite(value)) continue;
-        return Refuse(absl::StrCat("tensor '", tensor.name, "': element ",
-                                   (offset + i) / sizeof(float), " is ", value,
-                                   ", not a finite number"));
-      }
-      offset += piece.size();
-    }
-    return absl::OkStatus();
+    return CheckFinite(file_, *tensor);
   }
 
   const GgufReader& file_;
   const Family& family_;
   ModelConfig config_;
 };
-
-// Lower-case letters, digits, '.' and '_' stay; any run of others becomes one '-'.
-std::string Slug(std::string_view text) {
-  constexpr size_t kMaxBytes = 64;
-  std::string slug;
-  for (const char c : text) {
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    const bool kept = letter || (c >= '0' && c <= '9') || c == '.' || c == '_';
-    if (kept) {
-      slug += letter ? static_cast<char>(c | 0x20) : c;
-    } else if (!slug.empty() && slug.back() != '-') {
-      slug += '-';
-    }
-    if (slug.size() == kMaxBytes) break;
-  }
-  while (!slug.empty() && slug.back() == '-') slug.pop_back();
-  return slug;
-}
 
 }  // namespace
 
@@ -246,12 +204,28 @@ absl::StatusOr<std::string> ReadChatTemplate(const GgufReader& file) {
   return file.GetString(kTemplate);
 }
 
+std::string ModelSlug(std::string_view text) {
+  constexpr size_t kMaxBytes = 64;
+  std::string slug;
+  for (const char c : text) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    const bool kept = letter || (c >= '0' && c <= '9') || c == '.' || c == '_';
+    if (kept) {
+      slug += letter ? static_cast<char>(c | 0x20) : c;
+    } else if (!slug.empty() && slug.back() != '-') {
+      slug += '-';
+    }
+    if (slug.size() == kMaxBytes) break;
+  }
+  while (!slug.empty() && slug.back() == '-') slug.pop_back();
+  return slug.empty() ? "model" : slug;
+}
+
 std::string ModelName(const GgufReader& file) {
   if (const auto name = file.GetString("general.name"); name.ok()) {
-    if (std::string slug = Slug(*name); !slug.empty()) return slug;
+    if (std::string slug = ModelSlug(*name); slug != "model") return slug;
   }
-  std::string slug = Slug(std::filesystem::path(file.path()).stem().string());
-  return slug.empty() ? "model" : slug;
+  return ModelSlug(std::filesystem::path(file.path()).stem().string());
 }
 
 }  // namespace shoal

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "model/import/gguf_reader.h"
@@ -19,6 +20,10 @@ absl::StatusOr<Vocabulary> ReadVocabulary(const GgufReader& file);
 
 // tokenizer.chat_template, or empty when the file has none.
 absl::StatusOr<std::string> ReadChatTemplate(const GgufReader& file);
+
+// A name fit for clients: lower-case letters, digits, '.' and '_' stay, any run of others becomes
+// one '-'; at most 64 bytes. "model" when nothing is left.
+std::string ModelSlug(std::string_view text);
 
 // The name clients use: general.name as a slug, else the file's stem.
 std::string ModelName(const GgufReader& file);

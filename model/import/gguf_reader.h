@@ -8,14 +8,14 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "model/weight_source.h"
+#include "model/import/model_file.h"
 
 namespace shoal {
 
 // A GGUF file, v2 or v3, opened and wholly checked (FAILURE-MODEL 6.6): what this hands out is in
 // range, unique, aligned and inside the file. Errors name the file, the offset or field, the value,
 // the bound and what to do. Immutable; Read is thread-safe.
-class GgufReader final : public WeightSource {
+class GgufReader final : public ModelFile {
  public:
   static absl::StatusOr<std::unique_ptr<GgufReader>> Open(const std::string& path);
   // The same checks over bytes in memory, for tests and fuzzers. `name` stands in for the path.
@@ -39,12 +39,10 @@ class GgufReader final : public WeightSource {
   const TensorInfo* Find(std::string_view name) const override;
   absl::Status Read(const TensorInfo& tensor, uint64_t offset,
                     std::span<std::byte> out) const override;
-  const std::vector<TensorInfo>& tensors() const;
-  const std::string& path() const;
-  uint64_t file_bytes() const;
-  // SHA-256, lower-case hex, of everything before the tensor data: names this model until
-  // manifests do.
-  std::string HeaderHash() const;
+  const std::vector<TensorInfo>& tensors() const override;
+  const std::string& path() const override;
+  uint64_t file_bytes() const override;
+  std::string HeaderHash() const override;
 
  private:
   struct Impl;

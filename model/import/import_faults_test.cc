@@ -14,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "model/import/importer.h"
 #include "tests/support/gguf_builder.h"
+#include "tests/support/safetensors_builder.h"
 
 namespace shoal {
 namespace {
@@ -28,6 +29,7 @@ class ImportFaultsTest : public testing::Test {
     EXPECT_NE(mkdtemp(folder_.data()), nullptr);
     old_path_ = Write("old", 0);
     new_path_ = Write("new", 1);
+    TinyCheckpoint().Write(folder_ + "/checkpoint");
   }
   ~ImportFaultsTest() override { std::filesystem::remove_all(folder_); }
 
@@ -104,6 +106,13 @@ class ImportFaultsTest : public testing::Test {
 };
 
 TEST_F(ImportFaultsTest, F12_EveryDiskOperationMayFail) {
+  int64_t n = 0;
+  while (FailNth(n, /*power_cut=*/false)) ++n;
+  EXPECT_GT(n, 30);
+}
+
+TEST_F(ImportFaultsTest, F12_EveryDiskOperationOfAFoldersImportMayFail) {
+  new_path_ = folder_ + "/checkpoint";
   int64_t n = 0;
   while (FailNth(n, /*power_cut=*/false)) ++n;
   EXPECT_GT(n, 30);

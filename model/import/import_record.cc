@@ -4,12 +4,16 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <filesystem>
+#include <span>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/byte_codec.h"
+#include "base/sha256.h"
 #include "base/status_macros.h"
 
 namespace shoal {
@@ -45,6 +49,55 @@ absl::StatusOr<ImportRecord> Decode(std::string_view bytes) {
   return record;
 }
 
+std::error_code Look(const std::filesystem::path& path, struct stat* info) {
+  if (stat(path.c_str(), info) == 0) return {};
+  return std::error_code(errno, std::generic_category());
+}
+
+absl::Status LookError(const std::string& path, std::error_code error) {
+  const std::string text = absl::StrCat(path, ": ", error.message(), "; check the path");
+  if (error == std::errc::no_such_file_or_directory) return absl::NotFoundError(text);
+  return absl::FailedPreconditionError(text);
+}
+
+FileIdentity IdentityOfFile(std::string path, const struct stat& info) {
+  const auto mtime_ns = int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
+  return {.path = std::move(path),
+          .size = static_cast<uint64_t>(info.st_size),
+          .mtime_ns = static_cast<uint64_t>(mtime_ns),
+          .inode = static_cast<uint64_t>(info.st_ino)};
+}
+
+absl::StatusOr<FileIdentity> IdentityOfFolder(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::vector<FileIdentity> files;
+  for (std::filesystem::directory_iterator i(folder, error), end; !error && i != end;
+       i.increment(error)) {
+    struct stat info = {};
+    if (Look(i->path(), &info)) continue;  // A link to nothing: whoever needs it will say so.
+    if (S_ISREG(info.st_mode)) files.push_back(IdentityOfFile(i->path().filename(), info));
+    if (files.size() <= kMaxFolderFiles) continue;
+    return absl::FailedPreconditionError(absl::StrCat(folder.string(), ": has more than ",
+                                                      kMaxFolderFiles,
+                                                      " files; name the folder of one model"));
+  }
+  if (error) return LookError(folder.string(), error);
+  std::sort(files.begin(), files.end(),
+            [](const FileIdentity& a, const FileIdentity& b) { return a.path < b.path; });
+  FileIdentity all{.path = folder.string()};
+  ByteWriter writer;
+  for (const FileIdentity& file : files) {
+    all.size += file.size;
+    all.mtime_ns = std::max(all.mtime_ns, file.mtime_ns);
+    writer.String(file.path);
+    for (const uint64_t value : {file.size, file.mtime_ns, file.inode}) writer.U64(value);
+  }
+  const std::string bytes = writer.Take();
+  const Sha256Digest hash = Sha256(std::as_bytes(std::span(bytes)));
+  std::memcpy(&all.inode, hash.data(), sizeof(all.inode));
+  return all;
+}
+
 bool AllThere(DataDirectory* data, const Manifest& manifest) {
   return std::all_of(manifest.shards.begin(), manifest.shards.end(),
                      [&](const ShardInfo& shard) { return data->shards().Has(shard); });
@@ -56,23 +109,14 @@ absl::StatusOr<FileIdentity> IdentityOf(const std::string& path) {
   struct stat info = {};
   std::error_code error;
   const std::filesystem::path whole = std::filesystem::canonical(path, error);
-  if (!error && stat(whole.c_str(), &info) != 0) {
-    error = std::error_code(errno, std::generic_category());
-  }
-  if (error) {
-    const std::string text = absl::StrCat(path, ": ", error.message(), "; check the path");
-    if (error == std::errc::no_such_file_or_directory) return absl::NotFoundError(text);
-    return absl::FailedPreconditionError(text);
-  }
+  if (!error) error = Look(whole, &info);
+  if (error) return LookError(path, error);
+  if (S_ISDIR(info.st_mode)) return IdentityOfFolder(whole);
   if (!S_ISREG(info.st_mode)) {
     return absl::FailedPreconditionError(
-        absl::StrCat(path, ": is not a regular file; name the model file itself"));
+        absl::StrCat(path, ": is neither a regular file nor a folder; name the model file itself"));
   }
-  const auto mtime_ns = int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
-  return FileIdentity{.path = whole.string(),
-                      .size = static_cast<uint64_t>(info.st_size),
-                      .mtime_ns = static_cast<uint64_t>(mtime_ns),
-                      .inode = static_cast<uint64_t>(info.st_ino)};
+  return IdentityOfFile(whole.string(), info);
 }
 
 absl::Status WriteImportRecord(DataDirectory* data, const Sha256Digest& model_id,

@@ -10,16 +10,18 @@
 
 namespace shoal {
 
-// What tells a file from every other, and from itself after a change, without reading it.
+// What tells a model file from every other, and from itself after a change, without reading it.
 struct FileIdentity {
-  std::string path;  // Absolute, links resolved.
-  uint64_t size = 0;
-  uint64_t mtime_ns = 0;
-  uint64_t inode = 0;
+  std::string path;       // Absolute, links resolved.
+  uint64_t size = 0;      // Of a folder: of all files in it.
+  uint64_t mtime_ns = 0;  // The latest of them.
+  uint64_t inode = 0;     // Eight bytes of a hash over their names, sizes, times and inodes.
   friend bool operator==(const FileIdentity&, const FileIdentity&) = default;
 };
 
-// NotFound, or FailedPrecondition when it is not a regular file or cannot be looked at.
+// NotFound, or FailedPrecondition when it is neither a regular file nor a folder of at most
+// kMaxFolderFiles of them, or cannot be looked at.
+inline constexpr size_t kMaxFolderFiles = 4096;
 absl::StatusOr<FileIdentity> IdentityOf(const std::string& path);
 
 // From which file a model came: models/<id>/source. Only ever a shortcut; a bad record is no

@@ -10,9 +10,9 @@
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "base/thread_pool.h"
-#include "model/import/gguf_model.h"
 #include "model/import/import_plan.h"
 #include "model/import/import_record.h"
+#include "model/import/open_model.h"
 #include "model/import/shard_maker.h"
 #include "model/shard.h"
 #include "model/tokenizer_shard.h"
@@ -22,16 +22,6 @@ namespace {
 
 // Left for the manifest, the folders and whoever else writes to this disk.
 constexpr uint64_t kSpareBytes = uint64_t{64} << 20;
-
-// A model without a tokenizer can be measured, not talked to.
-absl::StatusOr<TokenizerShard> ReadTokenizer(const GgufReader& file) {
-  TokenizerShard tokenizer;
-  if (file.Has("tokenizer.ggml.model")) {
-    SHOAL_ASSIGN_OR_RETURN(tokenizer.vocabulary, ReadVocabulary(file));
-  }
-  SHOAL_ASSIGN_OR_RETURN(tokenizer.chat_template, ReadChatTemplate(file));
-  return tokenizer;
-}
 
 // The shard's whole file.
 std::vector<std::byte> TokenizerFile(const TokenizerShard& tokenizer) {
@@ -62,11 +52,12 @@ class Import {
 
  private:
   absl::Status OpenFile() {
-    SHOAL_ASSIGN_OR_RETURN(file_, GgufReader::Open(options_.path));
-    SHOAL_ASSIGN_OR_RETURN(manifest_.config, ReadModelConfig(*file_));
-    SHOAL_ASSIGN_OR_RETURN(const TokenizerShard tokenizer, ReadTokenizer(*file_));
-    tokenizer_file_ = TokenizerFile(tokenizer);
-    default_name_ = ModelName(*file_);
+    SHOAL_ASSIGN_OR_RETURN(OpenedModel model, OpenModel(options_.path));
+    if (!model.tokenizer.ok()) return model.tokenizer.status();
+    file_ = std::move(model.file);
+    manifest_.config = std::move(model.config);
+    tokenizer_file_ = TokenizerFile(*model.tokenizer);
+    default_name_ = std::move(model.name);
     manifest_.name = options_.model_name.empty() ? default_name_ : options_.model_name;
     shards_ = PlanShards(*file_, manifest_.config);
     result_.n_bytes = tokenizer_file_.size();
@@ -136,7 +127,7 @@ class Import {
   DataDirectory* const data_;
   const ImportOptions& options_;
   const FileIdentity identity_;
-  std::unique_ptr<GgufReader> file_;
+  std::unique_ptr<ModelFile> file_;
   Manifest manifest_;
   std::string default_name_;
   std::vector<PlannedShard> shards_;

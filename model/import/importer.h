@@ -11,7 +11,7 @@
 namespace shoal {
 
 struct ImportOptions {
-  std::string path;             // A GGUF file.
+  std::string path;             // A GGUF file, or a Hugging Face model's folder.
   std::string model_name = {};  // What clients will call it; empty: as the file says.
   int n_threads = 1;            // They hash and write while one of them reads; at least 1.
   Random* random = nullptr;     // For the import key, where this directory has none yet.

@@ -230,7 +230,9 @@ TEST_F(ImporterTest, ProgressEndsWithAllBytes) {
 
 TEST_F(ImporterTest, BadFilesAreRefusedByName) {
   EXPECT_EQ(TryImport(folder_ + "/nothing.gguf").status().code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(std::string(TryImport(folder_).status().message()), HasSubstr("regular file"));
+  EXPECT_THAT(std::string(TryImport(folder_).status().message()), HasSubstr("/config.json"));
+  EXPECT_THAT(std::string(TryImport("/dev/null").status().message()),
+              HasSubstr("neither a regular file nor a folder"));
   GgufBuilder builder = TinyQwen3Moe();
   builder.RemoveTensor("blk.0.ffn_up_exps.weight");
   EXPECT_THAT(std::string(TryImport(Write(builder)).status().message()),

@@ -16,13 +16,12 @@ struct PendingRead {
   const TensorInfo* tensor;
   uint64_t tensor_offset;
   std::span<std::byte> out;
-  uint64_t file_offset() const { return tensor->file_offset + tensor_offset; }
 };
 
-uint64_t FirstByte(const PlannedShard& shard) {
+uint64_t FirstByte(const ModelFile& file, const PlannedShard& shard) {
   uint64_t first = UINT64_MAX;
   for (const PlannedShard::Piece& piece : shard.pieces) {
-    first = std::min(first, piece.file_offset());
+    first = std::min(first, file.Position(*piece.tensor, piece.tensor_offset));
   }
   return first;
 }
@@ -54,9 +53,9 @@ void Outline(const PlannedShard& shard, uint64_t begin, std::span<std::byte> out
   SHOAL_CHECK_EQ(done, end);  // A shard ends with a tensor.
 }
 
-absl::Status ReadAll(const GgufReader& file, std::vector<PendingRead>* reads) {
-  std::sort(reads->begin(), reads->end(), [](const PendingRead& a, const PendingRead& b) {
-    return a.file_offset() < b.file_offset();
+absl::Status ReadAll(const ModelFile& file, std::vector<PendingRead>* reads) {
+  std::sort(reads->begin(), reads->end(), [&](const PendingRead& a, const PendingRead& b) {
+    return file.Position(*a.tensor, a.tensor_offset) < file.Position(*b.tensor, b.tensor_offset);
   });
   for (const PendingRead& read : *reads) {
     SHOAL_RETURN_IF_ERROR(file.Read(*read.tensor, read.tensor_offset, read.out));
@@ -76,7 +75,7 @@ constexpr size_t RoundUp(size_t n) {
 
 }  // namespace
 
-ShardMaker::ShardMaker(const GgufReader& file, ShardStore* store, ThreadPool* pool,
+ShardMaker::ShardMaker(const ModelFile& file, ShardStore* store, ThreadPool* pool,
                        size_t buffer_bytes)
     : file_(file),
       store_(store),
@@ -89,9 +88,10 @@ ShardMaker::ShardMaker(const GgufReader& file, ShardStore* store, ThreadPool* po
 std::vector<ShardMaker::Batch> ShardMaker::Batches(std::span<PlannedShard> shards) const {
   std::vector<PlannedShard*> order;
   for (PlannedShard& shard : shards) order.push_back(&shard);
-  std::stable_sort(order.begin(), order.end(), [](const PlannedShard* a, const PlannedShard* b) {
-    return FirstByte(*a) < FirstByte(*b);
-  });
+  std::stable_sort(order.begin(), order.end(),
+                   [this](const PlannedShard* a, const PlannedShard* b) {
+                     return FirstByte(file_, *a) < FirstByte(file_, *b);
+                   });
   std::vector<Batch> batches;
   size_t used = buffer_bytes_;  // Of the last batch's buffer.
   for (PlannedShard* shard : order) {

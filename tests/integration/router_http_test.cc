@@ -85,7 +85,7 @@ std::string Completion(int n_tokens, bool stream) {
 class RouterHttpTest : public testing::Test {
  protected:
   void Start(HttpServer::Options http = {}, size_t max_queued = 8) {
-    tokenizer_ = *Tokenizer::Create(*ReadVocabulary(model_.file()));
+    tokenizer_ = *Tokenizer::Create(model_.tokenizer().vocabulary);
     auto server = HttpServer::Listen({.host = "127.0.0.1", .port = 0}, http);
     ASSERT_TRUE(server.ok()) << server.status();
     auto router = Router::Create({.engine = &model_.engine(),

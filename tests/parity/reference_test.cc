@@ -85,6 +85,12 @@ TEST(ReferenceTest, Qwen3MoeFromGguf) {
                ReadTestTensors(absl::StrCat(kData, "models/qwen3_moe/expected.safetensors")));
 }
 
+TEST(ReferenceTest, Qwen3MoeFromSafetensors) {
+  LocalModel model(absl::StrCat(kData, "models/qwen3_moe/hf"), {.kv_type = KvType::kF32});
+  ExpectParity(model,
+               ReadTestTensors(absl::StrCat(kData, "models/qwen3_moe/expected.safetensors")));
+}
+
 // Mean over all positions of KL(reference || ours), in nats.
 double MeanKl(LocalModel& model, const TestTensors& expected) {
   double sum = 0;

@@ -4,7 +4,6 @@
 #include <stdexcept>
 
 #include "absl/status/statusor.h"
-#include "model/import/gguf_model.h"
 #include "model/import/importer.h"
 #include "model/shard_weights.h"
 
@@ -23,10 +22,10 @@ void ThrowIfError(const absl::Status& status) {
 
 }  // namespace
 
-LocalModel::LocalModel(const std::string& path, Options options) {
+LocalModel::LocalModel(const std::string& path, Options options)
+    : file_(ValueOrThrow(OpenModel(path))) {
   const KernelTable& kernels = options.kernels != nullptr ? *options.kernels : SelectedKernels();
-  file_ = ValueOrThrow(GgufReader::Open(path));
-  config_ = ValueOrThrow(ReadModelConfig(*file_));
+  config_ = file_.config;
   pool_ = std::make_unique<ThreadPool>(options.n_threads);
   const WeightSource& weights = Weights(path, options);
   const ModelSlice slice{.layers = {0, config_.n_layers},
@@ -45,7 +44,7 @@ LocalModel::LocalModel(const std::string& path, Options options) {
 }
 
 const WeightSource& LocalModel::Weights(const std::string& path, const Options& options) {
-  if (options.data == nullptr) return *file_;
+  if (options.data == nullptr) return *file_.file;
   const ImportResult imported = ValueOrThrow(ImportModel(
       options.data, {.path = path, .n_threads = options.n_threads, .random = SystemRandom()}));
   manifest_ = ValueOrThrow(options.data->ReadModel(imported.model_id)).manifest;

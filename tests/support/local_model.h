@@ -11,14 +11,14 @@
 #include "engine/local_experts.h"
 #include "kernels/kernel_table.h"
 #include "model/data_directory.h"
-#include "model/import/gguf_reader.h"
+#include "model/import/open_model.h"
 #include "model/manifest.h"
 #include "model/weight_source.h"
 
 namespace shoal {
 
-// A model file wholly in this process, for tests: every part is the production one. Creation throws
-// std::runtime_error with the status text.
+// A model file or folder wholly in this process, for tests: every part is the production one.
+// Creation throws std::runtime_error with the status text.
 class LocalModel {
  public:
   struct Options {
@@ -32,7 +32,7 @@ class LocalModel {
   LocalModel(const std::string& path, Options options);
 
   const ModelConfig& config() const { return config_; }
-  const GgufReader& file() const { return *file_; }
+  const TokenizerShard& tokenizer() const { return *file_.tokenizer; }
   Engine& engine() { return *engine_; }
   KvCache& kv_cache() { return *kv_cache_; }
 
@@ -46,7 +46,7 @@ class LocalModel {
  private:
   const WeightSource& Weights(const std::string& path, const Options& options);
 
-  std::unique_ptr<GgufReader> file_;
+  OpenedModel file_;
   Manifest manifest_;                      // With Options::data.
   std::unique_ptr<WeightSource> weights_;  // Its shards'.
   ModelConfig config_;

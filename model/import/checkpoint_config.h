@@ -1,0 +1,20 @@
+#pragma once
+
+#include <cstddef>
+
+#include "absl/status/statusor.h"
+#include "model/import/json_values.h"
+#include "model/model_config.h"
+
+namespace shoal {
+
+inline constexpr size_t kMaxConfigBytes = size_t{1} << 20;
+inline constexpr size_t kMaxConfigValues = 16'384;
+
+// The forward pass's numbers from a checkpoint's config.json, in its older and its newer spelling,
+// with the library's defaults where keys are absent. Refused by name: model types that no table in
+// model/families/ has, and options that would change the arithmetic into one that is not computed.
+// Whether the head is the embedding is as the file says.
+absl::StatusOr<ModelConfig> ReadCheckpointConfig(const JsonValues& file);
+
+}  // namespace shoal
