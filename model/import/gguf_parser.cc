@@ -40,7 +40,7 @@ class Parser {
     SHOAL_RETURN_IF_ERROR(SkipPadding());
     parsed_.header = cursor_.Take();
     SHOAL_RETURN_IF_ERROR(SortEntries());
-    SHOAL_RETURN_IF_ERROR(SortTensorNames());
+    SHOAL_RETURN_IF_ERROR(SortTensorNames(&parsed_));
     SHOAL_RETURN_IF_ERROR(PlaceTensors(parsed_.tensors, {.data_start = parsed_.header.size(),
                                                          .file_bytes = source_.size(),
                                                          .alignment = alignment_}));
@@ -291,23 +291,6 @@ class Parser {
     return absl::OkStatus();
   }
 
-  absl::Status SortTensorNames() {
-    const auto& tensors = parsed_.tensors;
-    auto& order = parsed_.by_name;
-    order.resize(tensors.size());
-    std::iota(order.begin(), order.end(), 0U);
-    std::sort(order.begin(), order.end(), [&tensors](uint32_t a, uint32_t b) {
-      return tensors[a].name != tensors[b].name ? tensors[a].name < tensors[b].name : a < b;
-    });
-    for (size_t i = 1; i < order.size(); ++i) {
-      if (tensors[order[i]].name != tensors[order[i - 1]].name) continue;
-      return absl::InvalidArgumentError(absl::StrCat(
-          "tensor ", order[i], " of ", tensors.size(), " has the name ",
-          Quoted(tensors[order[i]].name), " that tensor ", order[i - 1], " has", kDamaged));
-    }
-    return absl::OkStatus();
-  }
-
   const ByteSource& source_;
   HeaderCursor cursor_;
   ParsedGguf parsed_;
@@ -317,6 +300,23 @@ class Parser {
 };
 
 }  // namespace
+
+absl::Status SortTensorNames(ParsedGguf* parsed) {
+  const auto& tensors = parsed->tensors;
+  auto& order = parsed->by_name;
+  order.resize(tensors.size());
+  std::iota(order.begin(), order.end(), 0U);
+  std::sort(order.begin(), order.end(), [&tensors](uint32_t a, uint32_t b) {
+    return tensors[a].name != tensors[b].name ? tensors[a].name < tensors[b].name : a < b;
+  });
+  for (size_t i = 1; i < order.size(); ++i) {
+    if (tensors[order[i]].name != tensors[order[i - 1]].name) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "tensor ", order[i], " of ", tensors.size(), " has the name ",
+        Quoted(tensors[order[i]].name), " that tensor ", order[i - 1], " has", kDamaged));
+  }
+  return absl::OkStatus();
+}
 
 std::string_view ParsedGguf::Text(uint64_t offset, uint64_t n_bytes) const {
   const auto piece = std::span(header).subspan(offset, n_bytes);

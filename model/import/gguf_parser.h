@@ -37,6 +37,9 @@ struct ParsedGguf {
   }
 };
 
+// Fills in by_name. InvalidArgument when two tensors have one name.
+absl::Status SortTensorNames(ParsedGguf* parsed);
+
 // Reads and checks the header once, in time linear in its length but for sorting the names, within
 // three times its length plus 64 MiB. InvalidArgument names the file, the key or tensor, the byte,
 // the value and the bound.

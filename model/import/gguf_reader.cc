@@ -14,6 +14,8 @@
 #include "model/import/gguf_format.h"
 #include "model/import/gguf_layout.h"
 #include "model/import/gguf_parser.h"
+#include "model/import/gguf_split.h"
+#include "model/import/header_cursor.h"
 
 namespace shoal {
 namespace {
@@ -139,11 +141,78 @@ struct GgufReader::Impl {
 GgufReader::GgufReader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 GgufReader::~GgufReader() = default;
 
+namespace {
+
+// `part` says that it is part `no` of `count`.
+absl::Status CheckPart(const GgufReader& part, uint64_t no, uint64_t count) {
+  for (const auto& [key, wanted] : {std::pair("split.no", no), std::pair("split.count", count)}) {
+    SHOAL_ASSIGN_OR_RETURN(const uint64_t value, part.GetUint(key));
+    if (value == wanted) continue;
+    return absl::InvalidArgumentError(absl::StrCat(part.path(), ": key '", key, "' is ", value,
+                                                   ", but the file's name says ", wanted,
+                                                   "; give it back its own name"));
+  }
+  return absl::OkStatus();
+}
+
+// Headers stand behind the first one, whose offsets stay right: they all name the model.
+absl::Status Append(const ParsedGguf& part, const std::string& path, ParsedGguf* whole) {
+  if (part.tensors.size() > kMaxGgufTensors - whole->tensors.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": with its tensors the model has more than the limit of ",
+                     kMaxGgufTensors, "; use another model"));
+  }
+  whole->header.insert(whole->header.end(), part.header.begin(), part.header.end());
+  whole->tensors.insert(whole->tensors.end(), part.tensors.begin(), part.tensors.end());
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<GgufReader>> GgufReader::Open(const std::string& path) {
+  const std::vector<std::string> paths = GgufParts(path);
+  if (paths.size() > 1) return OpenParts(paths);
   auto impl = std::make_unique<Impl>();
   SHOAL_ASSIGN_OR_RETURN(impl->source, OpenFileSource(path));
   SHOAL_ASSIGN_OR_RETURN(impl->parsed, ParseGguf(*impl->source));
-  return std::unique_ptr<GgufReader>(new GgufReader(std::move(impl)));
+  std::unique_ptr<GgufReader> reader(new GgufReader(std::move(impl)));
+  if (!reader->Has("split.count")) return reader;
+  SHOAL_ASSIGN_OR_RETURN(const uint64_t count, reader->GetUint("split.count"));
+  if (count <= 1) return reader;
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, ": is one part of ", count, ", but its name is not NAME-00001-of-0000",
+                   count, ".gguf, by which the others would be found; give them back their names"));
+}
+
+absl::StatusOr<std::unique_ptr<GgufReader>> GgufReader::OpenParts(
+    const std::vector<std::string>& paths) {
+  std::unique_ptr<GgufReader> whole;
+  std::vector<std::unique_ptr<ByteSource>> sources;
+  uint64_t begin = 0;
+  for (size_t i = 0; i < paths.size(); ++i) {
+    auto impl = std::make_unique<Impl>();
+    SHOAL_ASSIGN_OR_RETURN(impl->source, OpenFileSource(paths[i]));
+    SHOAL_ASSIGN_OR_RETURN(impl->parsed, ParseGguf(*impl->source));
+    std::unique_ptr<GgufReader> part(new GgufReader(std::move(impl)));
+    SHOAL_RETURN_IF_ERROR(CheckPart(*part, i, paths.size()));
+    for (TensorInfo& tensor : part->impl_->parsed.tensors) tensor.file_offset += begin;
+    begin += part->file_bytes();
+    sources.push_back(std::move(part->impl_->source));
+    if (i == 0) {
+      whole = std::move(part);
+    } else {
+      SHOAL_RETURN_IF_ERROR(Append(part->impl_->parsed, paths[i], &whole->impl_->parsed));
+    }
+  }
+  whole->impl_->source = Concatenate(std::move(sources));
+  if (absl::Status s = SortTensorNames(&whole->impl_->parsed); !s.ok()) {
+    return Prefixed(whole->path(), s);
+  }
+  SHOAL_ASSIGN_OR_RETURN(const uint64_t n_tensors, whole->GetUint("split.tensors.count"));
+  if (n_tensors == whole->tensors().size()) return whole;
+  return absl::InvalidArgumentError(absl::StrCat(
+      whole->path(), ": key 'split.tensors.count' is ", n_tensors, ", but the ", paths.size(),
+      " parts have ", whole->tensors().size(), " tensors; fetch them again"));
 }
 
 absl::StatusOr<std::unique_ptr<GgufReader>> GgufReader::Parse(std::string name,

@@ -17,6 +17,8 @@ namespace shoal {
 // the bound and what to do. Immutable; Read is thread-safe.
 class GgufReader final : public ModelFile {
  public:
+  // NAME-00001-of-0000N.gguf, or another of its N parts: all of them as one file, with the first
+  // one's metadata.
   static absl::StatusOr<std::unique_ptr<GgufReader>> Open(const std::string& path);
   // The same checks over bytes in memory, for tests and fuzzers. `name` stands in for the path.
   static absl::StatusOr<std::unique_ptr<GgufReader>> Parse(std::string name,
@@ -46,6 +48,8 @@ class GgufReader final : public ModelFile {
 
  private:
   struct Impl;
+  static absl::StatusOr<std::unique_ptr<GgufReader>> OpenParts(
+      const std::vector<std::string>& paths);
   explicit GgufReader(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

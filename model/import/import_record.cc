@@ -15,6 +15,7 @@
 #include "base/byte_codec.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
+#include "model/import/gguf_split.h"
 
 namespace shoal {
 namespace {
@@ -68,6 +69,34 @@ FileIdentity IdentityOfFile(std::string path, const struct stat& info) {
           .inode = static_cast<uint64_t>(info.st_ino)};
 }
 
+// One identity for `files`, which `path` stands for.
+FileIdentity Combine(std::string path, std::vector<FileIdentity> files) {
+  std::sort(files.begin(), files.end(),
+            [](const FileIdentity& a, const FileIdentity& b) { return a.path < b.path; });
+  FileIdentity all{.path = std::move(path)};
+  ByteWriter writer;
+  for (const FileIdentity& file : files) {
+    all.size += file.size;
+    all.mtime_ns = std::max(all.mtime_ns, file.mtime_ns);
+    writer.String(file.path);
+    for (const uint64_t value : {file.size, file.mtime_ns, file.inode}) writer.U64(value);
+  }
+  const std::string bytes = writer.Take();
+  const Sha256Digest hash = Sha256(std::as_bytes(std::span(bytes)));
+  std::memcpy(&all.inode, hash.data(), sizeof(all.inode));
+  return all;
+}
+
+absl::StatusOr<FileIdentity> IdentityOfParts(const std::vector<std::string>& paths) {
+  std::vector<FileIdentity> files;
+  for (const std::string& path : paths) {
+    struct stat info = {};
+    if (const std::error_code error = Look(path, &info)) return LookError(path, error);
+    files.push_back(IdentityOfFile(path, info));
+  }
+  return Combine(paths.front(), std::move(files));
+}
+
 absl::StatusOr<FileIdentity> IdentityOfFolder(const std::filesystem::path& folder) {
   std::error_code error;
   std::vector<FileIdentity> files;
@@ -82,20 +111,7 @@ absl::StatusOr<FileIdentity> IdentityOfFolder(const std::filesystem::path& folde
                                                       " files; name the folder of one model"));
   }
   if (error) return LookError(folder.string(), error);
-  std::sort(files.begin(), files.end(),
-            [](const FileIdentity& a, const FileIdentity& b) { return a.path < b.path; });
-  FileIdentity all{.path = folder.string()};
-  ByteWriter writer;
-  for (const FileIdentity& file : files) {
-    all.size += file.size;
-    all.mtime_ns = std::max(all.mtime_ns, file.mtime_ns);
-    writer.String(file.path);
-    for (const uint64_t value : {file.size, file.mtime_ns, file.inode}) writer.U64(value);
-  }
-  const std::string bytes = writer.Take();
-  const Sha256Digest hash = Sha256(std::as_bytes(std::span(bytes)));
-  std::memcpy(&all.inode, hash.data(), sizeof(all.inode));
-  return all;
+  return Combine(folder.string(), std::move(files));
 }
 
 bool AllThere(DataDirectory* data, const Manifest& manifest) {
@@ -116,6 +132,9 @@ absl::StatusOr<FileIdentity> IdentityOf(const std::string& path) {
     return absl::FailedPreconditionError(
         absl::StrCat(path, ": is neither a regular file nor a folder; name the model file itself"));
   }
+  // A cache's links have the parts' names; what they lead to may not.
+  const auto parts = GgufParts(std::filesystem::absolute(path).lexically_normal().string());
+  if (parts.size() > 1) return IdentityOfParts(parts);
   return IdentityOfFile(whole.string(), info);
 }
 
