@@ -137,12 +137,20 @@ inline void AddBlock(const typename Format::Group& group, int64_t in_group, int 
   }
 }
 
-// Where memory is what is waited for, the processor alone asks for it too late.
-constexpr int64_t kPrefetchBytes = 4096;
-template <typename Group>
-inline void PrefetchAfter(const Group* group) {
-  const char* ahead = reinterpret_cast<const char*>(group) + kPrefetchBytes;
-  for (size_t i = 0; i < sizeof(Group); i += 64) __builtin_prefetch(ahead + i);
+// Where memory is what is waited for, the processor alone asks for it too late. Two steps: far
+// ahead into the second-level cache, which may wait for more lines at a time than the first, and
+// from there into the first. Block by block, since a burst of requests holds back loads.
+constexpr int64_t kNearBytes = 768;
+constexpr int64_t kFarBytes = 3072;
+template <typename Format>
+inline void PrefetchAfter(const typename Format::Group& group, int64_t in_group) {
+  const char* begin = reinterpret_cast<const char*>(&group);
+  constexpr int64_t kLines = sizeof(group) / 64;
+  const char* end = begin + (in_group + 1) * kLines / Format::kGroupBlocks * 64;
+  for (const char* p = begin + in_group * kLines / Format::kGroupBlocks * 64; p < end; p += 64) {
+    __builtin_prefetch(p + kNearBytes, /*rw=*/0, /*locality=*/3);
+    __builtin_prefetch(p + kFarBytes, /*rw=*/0, /*locality=*/2);
+  }
 }
 
 // Products of kTile rows, whose results begin at y. A chunk after the first goes on from y.
@@ -183,12 +191,11 @@ void MultiplyTile(const PackedView& w, ActivationTile<S>& x, bool first_pass, in
         }
       }
       for (int64_t b = begin; b < end; ++b) {
-        if (first_pass && row == 0 && b % Format::kGroupBlocks == 0) {
-          PrefetchAfter(row_group + b / Format::kGroupBlocks);
-        }
+        const typename Format::Group& group = row_group[b / Format::kGroupBlocks];
+        const int64_t in_group = b % Format::kGroupBlocks;
+        if (first_pass && row == 0) PrefetchAfter<Format>(group, in_group);
         for (int s = 0; s < kSpans; ++s) {
-          AddBlock<S, Format, kTile>(row_group[b / Format::kGroupBlocks], b % Format::kGroupBlocks,
-                                     row + s * S::kLanes, x, begin, b, acc[s]);
+          AddBlock<S, Format, kTile>(group, in_group, row + s * S::kLanes, x, begin, b, acc[s]);
         }
       }
       for (int s = 0; s < kSpans; ++s) {
