@@ -26,7 +26,8 @@
 //   HalfSums(q, sums)        sums[8] of the 16-element halves of four blocks
 //   kPairsFrom, PairRows(a, b, n_blocks, out)    or neither: from how many rows of activations on
 //                            Dot takes them in pairs, and how two become one: 64 bytes a block,
-//                            which are q[t] of an even t
+//                            which are q[t] of an even t; the last of an odd kTile is paired with
+//                            itself
 // Dot takes weights as unsigned bytes up to kLargest, or if kSigned as signed ones; any int8 may
 // stand in q. What makes weights unsigned is taken off by starting a block's sum from -kOffset
 // times the sum of its activations.
@@ -90,6 +91,13 @@ template <int n>
 struct Count {
   static constexpr int value = n;
 };
+
+// Calls body(Count<n>()) for n from 1 to kMost.
+template <int kMost, typename Body>
+inline void WithCount(int n, Body body) {
+  if (n == kMost) return body(Count<kMost>());
+  if constexpr (kMost > 1) WithCount<kMost - 1>(n, body);
+}
 
 template <typename S, int kTile>
 constexpr bool TakesPairs() {
@@ -164,7 +172,8 @@ void MultiplyTile(const PackedView& w, ActivationTile<S>& x, bool first_pass, in
   const int64_t n_blocks = w.cols / 32;
   const int64_t n_groups = (n_blocks + Format::kGroupBlocks - 1) / Format::kGroupBlocks;
   const auto* groups = reinterpret_cast<const typename Format::Group*>(w.data);
-  alignas(16) int8_t pairs[TakesPairs<S, kTile>() ? kTile * kChunkBlocks * 32 : 1];
+  constexpr int kPairs = (kTile + 1) / 2;  // An odd row is its own partner.
+  alignas(16) int8_t pairs[TakesPairs<S, kTile>() ? kPairs * kChunkBlocks * 64 : 1];
   for (int64_t begin = 0; begin < n_blocks; begin += kChunkBlocks) {
     const int64_t end = begin + kChunkBlocks < n_blocks ? begin + kChunkBlocks : n_blocks;
     if constexpr (kSums) {
@@ -173,10 +182,11 @@ void MultiplyTile(const PackedView& w, ActivationTile<S>& x, bool first_pass, in
       }
     }
     if constexpr (TakesPairs<S, kTile>()) {
-      for (int t = 0; t < kTile; t += 2) {
-        int8_t* pair = pairs + t * kChunkBlocks * 32;
-        S::PairRows(x.q[t] + begin * 32, x.q[t + 1] + begin * 32, end - begin, pair);
-        x.pairs[t / 2] = pair;
+      for (int i = 0; i < kPairs; ++i) {
+        x.pairs[i] = pairs + i * kChunkBlocks * 64;
+        const int8_t* partner = x.q[2 * i + 1 < kTile ? 2 * i + 1 : 2 * i];
+        S::PairRows(x.q[2 * i] + begin * 32, partner + begin * 32, end - begin,
+                    pairs + i * kChunkBlocks * 64);
       }
     }
     for (int64_t n = row_begin; n < row_end; n += kSpans * S::kLanes) {
@@ -214,23 +224,16 @@ void MultiplyBlocks(const PackedView& w, const RowsView& x, int64_t row_begin, i
   ActivationTile<S> tile;
   for (int64_t i = 0; i < x.n_rows;) {
     const int64_t left = x.n_rows - i;
-    const int n_tile = left >= 8 && S::kMaxTile >= 8 ? 8 : left >= 4 ? 4 : static_cast<int>(left);
+    const int n_tile = left < S::kMaxTile ? static_cast<int>(left) : S::kMaxTile;
     for (int t = 0; t < n_tile; ++t) {
       const int64_t r = x.row_map == nullptr ? i + t : x.row_map[i + t];
       tile.q[t] = x.q8 + r * x.q8_stride;
       tile.scales[t] = x.scales + r * x.scale_stride;
     }
-    const auto multiply = [&](auto n) {
+    WithCount<S::kMaxTile>(n_tile, [&](auto n) {
       MultiplyTile<S, Format, decltype(n)::value>(w, tile, i == 0, row_begin, row_end,
                                                   y + i * y_stride, y_stride);
-    };
-    if constexpr (S::kMaxTile >= 8) {
-      if (n_tile == 8) multiply(Count<8>());
-    }
-    if (n_tile == 4) multiply(Count<4>());
-    if (n_tile == 3) multiply(Count<3>());
-    if (n_tile == 2) multiply(Count<2>());
-    if (n_tile == 1) multiply(Count<1>());
+    });
     i += n_tile;
   }
 }

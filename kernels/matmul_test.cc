@@ -127,7 +127,7 @@ TEST_P(MatmulTest, EveryVariantGivesTheScalarBits) {
     for (const int64_t cols : {1, 15, 17, 33, 63, 1000}) shapes.push_back({19, cols, 0, 19});
   }
   for (const Shape& shape : shapes) {
-    for (const int64_t n_rows : {1, 2, 3, 7, 17, 93}) {
+    for (const int64_t n_rows : {1, 2, 3, 4, 5, 6, 7, 8, 17, 93}) {
       const std::vector<float> x = RandomFloats(n_rows * shape.cols, 41);
       for (const bool q8 : {false, true}) {
         if (q8 && !Traits(GetParam()).quantized) continue;
