@@ -145,11 +145,8 @@ inline void AddBlock(const typename Format::Group& group, int64_t in_group, int 
   }
 }
 
-// Where memory is what is waited for, the processor alone asks for it too late. Two steps: far
-// ahead into the second-level cache, which may wait for more lines at a time than the first, and
-// from there into the first. Block by block, since a burst of requests holds back loads.
-constexpr int64_t kNearBytes = 768;
-constexpr int64_t kFarBytes = 3072;
+// Asks for what comes after a group's block, block by block: a burst of requests would hold back
+// loads.
 template <typename Format>
 inline void PrefetchAfter(const typename Format::Group& group, int64_t in_group) {
   const char* begin = reinterpret_cast<const char*>(&group);
