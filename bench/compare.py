@@ -17,8 +17,8 @@ import subprocess
 import sys
 
 
-def run(command):
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+def run(command, stderr=subprocess.DEVNULL):
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=stderr, text=True).stdout
 
 
 def time_peer(args):
@@ -30,7 +30,7 @@ def time_peer(args):
 
 def time_peer_batched(args):
     out = run([args.peer, "-m", args.model, "-npp", "16", "-ntg", str(args.gen), "-npl", str(args.sequences),
-               "-t", str(args.threads), "-c", "4096", *shlex.split(args.peer_args)])
+               "-t", str(args.threads), "-c", "4096", *shlex.split(args.peer_args)], stderr=subprocess.STDOUT)
     row = [line for line in out.splitlines() if line.startswith("|")][-1].split("|")
     return [float(row[8])]  # S_TG: tokens generated a second, all sequences together.
 

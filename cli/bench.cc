@@ -235,8 +235,8 @@ void AddBenchCommand(CLI::App& app, int* exit_code) {
       ->add_option("--ctx-size", options->model.ctx_size,
                    "Longest sequence; 0: the model's context, at most 4096")
       ->check(CLI::Range(int64_t{0}, kMaxContext));
-  command->add_option("--kv-type", options->kv_type, "What the cache stores: f16 or f32")
-      ->check(CLI::IsMember({"f16", "f32"}));
+  command->add_option("--kv-type", options->kv_type, "What the cache stores: f16, f32 or q8_0")
+      ->check(CLI::IsMember({"f16", "f32", "q8_0"}));
   command->add_flag("--json", options->json, "Print one line of JSON and nothing else");
   command->callback([options, exit_code] {
     const absl::Status status = RunBench(*options);

@@ -59,13 +59,13 @@ void Attention::RotateAndStore(const EngineContext& context, Activations* a) con
       rope(head, a->rope_cos.row(t), a->rope_sin.row(t), head_dim);
     }
   };
-  const int64_t element_bytes = context.kv_cache->type() == KvType::kF32 ? 4 : 2;
+  const int64_t row_bytes = KvRowBytes(context.kv_cache->type(), head_dim);
   context.pool->ParallelFor(a->n_tokens, 4, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
       turn(a->q.view(), t, w_q_norm_);
       turn(a->k.view(), t, w_k_norm_);
       const auto& [kv, pos] = a->rows[t];
-      const int64_t offset = pos % kKeyTile * head_dim * element_bytes;
+      const int64_t offset = pos % kKeyTile * row_bytes;
       for (int h = 0; h < context.slice.kv_heads.size(); ++h) {
         const int kv_head = context.slice.kv_heads.begin + h;
         auto* key = static_cast<std::byte*>(context.kv_cache->KeyTile(*kv, layer_, kv_head, pos));

@@ -28,16 +28,14 @@ uint64_t HashAttention(const KernelTable& kernels, KvType type) {
   const std::vector<float> k = RandomFloats(3 * kKeyTile * dim, 63);
   const std::vector<float> v = RandomFloats(3 * kKeyTile * dim, 64);
   const std::vector<float> q = RandomFloats(4 * dim, 65);
-  std::vector<float> k_stored(k.size());
-  std::vector<float> v_stored(v.size());
-  kernels.store_kv(k.data(), static_cast<int64_t>(k.size()), type, k_stored.data());
-  kernels.store_kv(v.data(), static_cast<int64_t>(v.size()), type, v_stored.data());
-  const size_t tile_bytes = static_cast<size_t>(kKeyTile * dim) * (type == KvType::kF16 ? 2 : 4);
+  const std::vector<std::byte> k_stored = StoredRows(kernels, k, dim, type);
+  const std::vector<std::byte> v_stored = StoredRows(kernels, v, dim, type);
+  const auto tile_bytes = static_cast<size_t>(kKeyTile * KvRowBytes(type, dim));
   std::vector<const void*> k_tiles;
   std::vector<const void*> v_tiles;
   for (size_t j = 0; j < 3; ++j) {
-    k_tiles.push_back(reinterpret_cast<const char*>(k_stored.data()) + j * tile_bytes);
-    v_tiles.push_back(reinterpret_cast<const char*>(v_stored.data()) + j * tile_bytes);
+    k_tiles.push_back(k_stored.data() + j * tile_bytes);
+    v_tiles.push_back(v_stored.data() + j * tile_bytes);
   }
   std::vector<float> out(q.size());
   std::vector<const float*> q_rows;
@@ -132,6 +130,7 @@ std::vector<Golden> AllHashes(const KernelTable& kernels) {
       {"F32", HashProduct(kernels, DType::kF32, false)},
       {"attention over f32", HashAttention(kernels, KvType::kF32)},
       {"attention over f16", HashAttention(kernels, KvType::kF16)},
+      {"attention over q8_0", HashAttention(kernels, KvType::kQ8_0)},
       {"row ops", HashRowOps(kernels)},
       {"rounding", HashRounding(kernels)},
       {"angles", HashAngles()},
@@ -143,8 +142,8 @@ constexpr uint64_t kVersion1[] = {
     0xcfa3c710596bc65e, 0xdc6567ae00190dc5, 0xb7c356f373fc89f1, 0xd94dc0dd50fba36e,
     0xdbd3bb0bf5d8417e, 0xd0099f0c147dbed1, 0x53457fbf9ee911b8, 0x2883f4c12e8b9577,
     0xf2cf52a70ab92784, 0xef9952f97bc8a4ce, 0xf80b5c837eb441a4, 0x01861fcebbe2eb38,
-    0xf93df640ed3fff68, 0x7bed9fcd533daee0, 0x6f1d7d3e90238823, 0x5837851c108e39ec,
-    0xa990c66754ff08dd, 0x06d92aaa29a3b12b,
+    0xf93df640ed3fff68, 0x7bed9fcd533daee0, 0x6f1d7d3e90238823, 0xb7c6cd86a5b642c5,
+    0x5837851c108e39ec, 0xa990c66754ff08dd, 0x06d92aaa29a3b12b,
 };
 
 TEST(GoldenTest, EveryVariantGivesTheBitsOfVersion1) {

@@ -27,7 +27,12 @@ inline constexpr int kActivationBlock = 32;
 inline constexpr int kKeyTile = 64;
 
 // What the cache stores keys and values as.
-enum class KvType : uint8_t { kF32, kF16 };
+enum class KvType : uint8_t { kF32, kF16, kQ8_0 };
+// Bytes of one key or value of a head. kQ8_0: BlockQ8_0s, the last one filled up with zeros.
+constexpr int64_t KvRowBytes(KvType type, int64_t head_dim) {
+  if (type == KvType::kQ8_0) return (head_dim + 31) / 32 * int64_t{sizeof(BlockQ8_0)};
+  return head_dim * (type == KvType::kF32 ? 4 : 2);
+}
 
 // Weights in the order that a kernel reads; kernels/packed_matrix.h owns them.
 struct PackedView {
@@ -60,7 +65,7 @@ struct AttendArgs {
   float* const* out;      // [n_queries] rows of head_dim.
   const int64_t* n_keys;  // [n_queries] query i sees keys [0, n_keys[i]), at least one.
   KvType kv_type;
-  const void* const* k_tiles;  // Tile j: keys j * kKeyTile and on, [kKeyTile, head_dim] dense.
+  const void* const* k_tiles;  // Tile j: keys j * kKeyTile and on, [kKeyTile] rows of KvRowBytes.
   const void* const* v_tiles;
   float* scratch;  // AttendScratchFloats(head_dim) floats.
 };
@@ -106,7 +111,7 @@ struct KernelTable {
 // Rows are packed in groups of this many, whatever the instruction set.
 inline constexpr int kPackRows = 16;
 
-constexpr int64_t AttendScratchFloats(int head_dim) { return 4 * (kKeyTile + head_dim + 8) * 4; }
+constexpr int64_t AttendScratchFloats(int head_dim) { return (2 * kKeyTile + 4) * head_dim; }
 
 // The tables this machine can run, slowest first; scalar is always there.
 std::vector<const KernelTable*> AvailableKernels();

@@ -148,6 +148,18 @@ inline RowsView FloatRows(const std::vector<float>& x, int64_t n_rows, int64_t c
   return rows;
 }
 
+// Rows [x.size() / head_dim, head_dim] as the cache stores them, one after another.
+inline std::vector<std::byte> StoredRows(const KernelTable& kernels, const std::vector<float>& x,
+                                         int64_t head_dim, KvType type) {
+  const int64_t n_rows = static_cast<int64_t>(x.size()) / head_dim;
+  const int64_t row_bytes = KvRowBytes(type, head_dim);
+  std::vector<std::byte> out(static_cast<size_t>(n_rows * row_bytes));
+  for (int64_t r = 0; r < n_rows; ++r) {
+    kernels.store_kv(x.data() + r * head_dim, head_dim, type, out.data() + r * row_bytes);
+  }
+  return out;
+}
+
 // FNV-1a over bytes; what golden bits are kept as.
 inline uint64_t HashBytes(const void* data, size_t n) {
   uint64_t hash = 0xcbf29ce484222325ULL;

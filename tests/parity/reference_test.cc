@@ -137,6 +137,15 @@ TEST_P(QuantizedReferenceTest, RoundedActivationsCostNoMoreThanThePeers) {
   EXPECT_LE(kl, 1.2 * GetParam().llama_cpp_mean_kl);
 }
 
+// A cache in blocks of 8 bits rounds no more than activations in blocks of 8 bits do.
+TEST_P(QuantizedReferenceTest, ACacheOfBlocksCostsNoMoreThanActivations) {
+  const TestTensors expected = ReadTestTensors(Path("expected-TYPE.safetensors"));
+  LocalModel model(Path("model-TYPE.gguf"), {.kv_type = KvType::kQ8_0, .activations_f32 = true});
+  const double kl = MeanKl(model, expected);
+  std::printf("%s: q8_0 cache, mean KL %.2e\n", GetParam().type, kl);
+  EXPECT_LE(kl, GetParam().llama_cpp_mean_kl);
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, QuantizedReferenceTest,
                          testing::Values(QuantCase{"Q8_0", 3.7e-4}, QuantCase{"Q4_0", 4.4e-4},
                                          QuantCase{"Q4_K_M", 7.2e-4}, QuantCase{"IQ4_XS", 8.3e-4},

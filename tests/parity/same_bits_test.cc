@@ -49,6 +49,18 @@ TEST_P(SameBitsTest, I1_ChunksBatchesThreadsAndInstructionSets) {
   }
 }
 
+TEST_P(SameBitsTest, WithACacheOfBlocksToo) {
+  LocalModel truth(
+      GetParam(),
+      {.kernels = AvailableKernels().front(), .n_threads = 1, .kv_type = KvType::kQ8_0});
+  const std::vector<int32_t> ids = Prompt(75, truth.config().vocab_size);
+  const std::vector<float> expected = truth.Logits(ids, /*chunk=*/512);
+  for (const KernelTable* kernels : AvailableKernels()) {
+    LocalModel model(GetParam(), {.kernels = kernels, .kv_type = KvType::kQ8_0});
+    EXPECT_EQ(FirstDifference(model.Logits(ids, 7), expected), -1) << IsaName(kernels->isa);
+  }
+}
+
 TEST_P(SameBitsTest, ShardsServeTheSameBitsAsTheFile) {
   std::string folder = testing::TempDir() + "/same_bits_XXXXXX";
   ASSERT_NE(mkdtemp(folder.data()), nullptr);
