@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <map>
 #include <string>
 
 #include "kernels/kernels_testing.h"
@@ -74,6 +75,18 @@ TEST_P(WeightQuantizerTest, LosesNoMoreThanThePeer) {
   EXPECT_LE(rms, 1.01 * peer_rms);
   EXPECT_LE(both, 1.01 * peer_rms);
   EXPECT_LE(weighted_rms, 1.01 * peer_weighted_rms);
+}
+
+// The same blocks on every machine: a model's id comes of them.
+TEST_P(WeightQuantizerTest, GivesTheGoldenBlocks) {
+  const std::map<DType, uint64_t> golden = {
+      {DType::kQ8_0, 0xc57425d3912cf477},  {DType::kQ4_0, 0x79308b5a8adbee4f},
+      {DType::kQ4_K, 0x44929737268cc17f},  {DType::kQ5_K, 0xeab37945b7142002},
+      {DType::kQ6_K, 0x8ce70972d087a271},  {DType::kIQ4_NL, 0xb413b5596001a862},
+      {DType::kMXFP4, 0xa68f6ec68edc62bf}, {DType::kTQ2_0, 0xfb12522433d5ad65},
+      {DType::kTQ1_0, 0x223f9c6649833322}};
+  EXPECT_EQ(Hash(Quantized(GetParam(), source_, kCols, importance_)), golden.at(GetParam()))
+      << std::hex << "0x" << Hash(Quantized(GetParam(), source_, kCols, importance_));
 }
 
 TEST_P(WeightQuantizerTest, ZerosStayZerosAndSmallNumbersStayFinite) {
