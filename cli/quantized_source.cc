@@ -51,6 +51,8 @@ bool TakesMoreBits(int layer, int n_layers) {
   return layer < n_layers / 8 || layer >= 7 * n_layers / 8 || (layer - n_layers / 8) % 3 == 2;
 }
 
+constexpr uint64_t kStretchBytes = uint64_t{4} << 20;  // Of the source, in memory at once.
+
 double BitsOf(DType dtype) { return 8.0 * Traits(dtype).block_bytes / Traits(dtype).block_elems; }
 
 DType TypeFor(const TensorSpec& spec, int layer, const ModelConfig& config,
@@ -64,6 +66,23 @@ DType TypeFor(const TensorSpec& spec, int layer, const ModelConfig& config,
   const bool refined = spec.role == TensorRole::kAttnV || spec.role == TensorRole::kFfnDownExps;
   const bool medium = mix.dtype == DType::kQ4_K;
   return medium && refined && TakesMoreBits(layer, config.n_layers) ? DType::kQ6_K : mix.dtype;
+}
+
+Loss LossOf(const std::vector<float>& x, const std::vector<float>& back) {
+  Loss loss;
+  for (size_t c = 0; c < x.size(); ++c) {
+    const double e = static_cast<double>(back[c]) - x[c];
+    loss.lost += e * e;
+    loss.all += static_cast<double>(x[c]) * x[c];
+  }
+  return loss;
+}
+
+absl::Status Unfit(const TensorInfo& tensor, int64_t row, DType dtype) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("tensor ", Quoted(tensor.name), ": row ", row,
+                   " holds an infinity, a NaN, or weights too large for ",
+                   std::string(Traits(dtype).name), "; import it without --quantize"));
 }
 
 class QuantizedSource final : public WeightSource {
@@ -98,11 +117,12 @@ class QuantizedSource final : public WeightSource {
     const MutexLock lock(&mu_);
     const auto row_bytes = static_cast<uint64_t>(RowBytes(tensor.dtype, tensor.shape.back()));
     // Whole rows a stretch at a time; bytes of rows that reach over its ends are cut off.
-    constexpr uint64_t kStretch = 1024;
+    const auto source_row = static_cast<uint64_t>(RowBytes(original->dtype, tensor.shape.back()));
+    const uint64_t stretch = std::max<uint64_t>(kStretchBytes / source_row, 1);
     const uint64_t end = (offset + out.size() + row_bytes - 1) / row_bytes;
-    std::vector<std::byte> made(std::min(kStretch, end - offset / row_bytes) * row_bytes);
-    for (uint64_t row = offset / row_bytes; row < end; row += kStretch) {
-      const uint64_t n = std::min(kStretch, end - row);
+    std::vector<std::byte> made(std::min(stretch, end - offset / row_bytes) * row_bytes);
+    for (uint64_t row = offset / row_bytes; row < end; row += stretch) {
+      const uint64_t n = std::min(stretch, end - row);
       SHOAL_RETURN_IF_ERROR(Make(*original, tensor.dtype, row, n, offset, made.data()));
       const uint64_t from = std::max(row * row_bytes, offset);
       const uint64_t to = std::min((row + n) * row_bytes, offset + out.size());
@@ -134,11 +154,9 @@ class QuantizedSource final : public WeightSource {
         status[static_cast<size_t>(r)] =
             MakeRow(from, dtype, static_cast<int64_t>(first) + r, x, out + r * row_bytes);
         kernels.unpack_row({dtype, n_rows, cols, out}, r, back.data());
-        Loss& loss = losses[static_cast<size_t>(r)];
-        for (size_t c = 0; c < x.size(); ++c) {
-          const double e = static_cast<double>(back[c]) - x[c];
-          loss.lost += e * e;
-          loss.all += static_cast<double>(x[c]) * x[c];
+        losses[static_cast<size_t>(r)] = LossOf(x, back);
+        if (!std::isfinite(losses[static_cast<size_t>(r)].lost)) {
+          status[static_cast<size_t>(r)] = Unfit(from, static_cast<int64_t>(first) + r, dtype);
         }
       }
     });
@@ -156,9 +174,7 @@ class QuantizedSource final : public WeightSource {
   absl::Status MakeRow(const TensorInfo& from, DType dtype, int64_t row,
                        const std::vector<float>& x, std::byte* out) const {
     if (!std::all_of(x.begin(), x.end(), [](float v) { return std::isfinite(v); })) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("tensor ", Quoted(from.name), ": row ", row,
-                       " holds an infinity or a NaN, which no block can; convert the model again"));
+      return Unfit(from, row, dtype);
     }
     std::span<const float> importance;
     if (options_.importance != nullptr) {

@@ -465,9 +465,11 @@ template <int kScales>
 void Read(DType /*dtype*/, const GroupCoded<kScales>& group, int64_t r, int64_t b,
           WeightBlock* out) {
   SetWeights(out, [&](int i) { return group.table[Nibble(group.q[b], r, i)] - group.kOffset; });
+  constexpr int kPerBlock = kScales / 8;
   const float d = F32FromF16(group.d[r]) * group.factor;
-  for (int64_t h = 0; h < 2; ++h) {
-    out->scale[h] = d * static_cast<float>(group.scale[kScales / 8 * b + h * (kScales / 16)][r]);
+  for (int h = 0; h < 2; ++h) {
+    const int8_t scale = group.scale[kPerBlock * b + h * (kPerBlock - 1)][r];
+    out->scale[h] = d * static_cast<float>(scale);
   }
 }
 
