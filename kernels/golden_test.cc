@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <string>
 
 #include "kernels/kernels_testing.h"
 
@@ -105,12 +106,12 @@ uint64_t HashAngles() {
 }
 
 struct Golden {
-  const char* name;
+  std::string name;
   uint64_t hash;
 };
 
 std::vector<Golden> AllHashes(const KernelTable& kernels) {
-  return {
+  std::vector<Golden> hashes = {
       {"Q8_0, int8 rows", HashProduct(kernels, DType::kQ8_0, true)},
       {"Q4_0, int8 rows", HashProduct(kernels, DType::kQ4_0, true)},
       {"Q4_K, int8 rows", HashProduct(kernels, DType::kQ4_K, true)},
@@ -135,6 +136,12 @@ std::vector<Golden> AllHashes(const KernelTable& kernels) {
       {"rounding", HashRounding(kernels)},
       {"angles", HashAngles()},
   };
+  for (const DType dtype : AllTypes(DType::kQ4_1)) {
+    const std::string name{Traits(dtype).name};
+    hashes.push_back({name + ", int8 rows", HashProduct(kernels, dtype, true)});
+    hashes.push_back({name + ", f32 rows", HashProduct(kernels, dtype, false)});
+  }
+  return hashes;
 }
 
 constexpr uint64_t kVersion1[] = {
@@ -143,7 +150,16 @@ constexpr uint64_t kVersion1[] = {
     0xdbd3bb0bf5d8417e, 0xd0099f0c147dbed1, 0x53457fbf9ee911b8, 0x2883f4c12e8b9577,
     0xf2cf52a70ab92784, 0xef9952f97bc8a4ce, 0xf80b5c837eb441a4, 0x01861fcebbe2eb38,
     0xf93df640ed3fff68, 0x7bed9fcd533daee0, 0x6f1d7d3e90238823, 0xb7c6cd86a5b642c5,
-    0x5837851c108e39ec, 0xa990c66754ff08dd, 0x06d92aaa29a3b12b,
+    0x5837851c108e39ec, 0xa990c66754ff08dd, 0x06d92aaa29a3b12b, 0x90fffa06241e32ef,
+    0x16d9faf0a3174e95, 0xd6c5ee3842728d8f, 0x4c751f8f86564d88, 0x116269440ed7a297,
+    0xb57999477615531b, 0x59be88614fcd1305, 0x019b255ec976c78d, 0x2fbfbe6b8b60ee81,
+    0x7b3a953f9ec9d6a1, 0xfdf7580f6281ac9a, 0xdda92dc42178aae2, 0x65932d24598ea405,
+    0x9e215f402ca785b7, 0xfb056e1076cb8ab7, 0x24d3fd2350e71576, 0x3ce9b04eec792cbe,
+    0x4ae8c787129b1562, 0xd6115292db2897da, 0xabd7712832984ea5, 0x07717ae7d29f17f2,
+    0xb449d8831eccc35f, 0xd31a8bc07e446fde, 0x8bf179532e0082d7, 0xe85f7726f2159f2a,
+    0x13d6263af74f0205, 0x63e65b4fed9ab1bf, 0xf5b42f6f48c65ac7, 0xa37486e02e779c46,
+    0x94e3924fc24a92bd, 0x273492d82c78808c, 0xd54354a53403258a, 0x9c90a657a3fb977b,
+    0x5c1f3e15e0a943be,
 };
 
 TEST(GoldenTest, EveryVariantGivesTheBitsOfVersion1) {

@@ -135,12 +135,14 @@ inline void AddBlock(const typename Format::Group& group, int64_t in_group, int 
     }
   }
   if constexpr (Format::kMins) {
-    const typename S::Floats negated_min = S::Negate(Format::Min(group, in_group, row));
-    for (int t = 0; t < kTile; ++t) {
-      const typename S::Floats dx = S::SetFloats(x.scales[t][b]);
-      float sum;
-      __builtin_memcpy(&sum, &x.sums[t][b - begin], sizeof(sum));
-      acc[t] = S::MulAdd(S::Mul(negated_min, dx), S::SetFloats(sum), acc[t]);
+    for (int part = 0; part < kParts; ++part) {
+      const typename S::Floats negated_min = S::Negate(Format::Min(group, in_group, row, part));
+      for (int t = 0; t < kTile; ++t) {
+        const typename S::Floats dx = S::SetFloats(x.scales[t][b]);
+        float sum;
+        __builtin_memcpy(&sum, &x.sums[t][kParts * (b - begin) + part], sizeof(sum));
+        acc[t] = S::MulAdd(S::Mul(negated_min, dx), S::SetFloats(sum), acc[t]);
+      }
     }
   }
 }
@@ -254,7 +256,33 @@ inline void WithFormat(DType dtype, Body body) {
     case DType::kMXFP4:
       return body(FormatMXFP4<S>());
     case DType::kTQ2_0:
+    case DType::kTQ1_0:
       return body(FormatTQ2_0<S>());
+    case DType::kQ1_0:
+    case DType::kQ2_0:
+      return body(FormatQ2_0<S>());
+    case DType::kQ4_1:
+      return body(FormatQ4_1<S>());
+    case DType::kQ5_0:
+      return body(FormatQ5_0<S>());
+    case DType::kQ5_1:
+      return body(FormatQ5_1<S>());
+    case DType::kQ2_K:
+      return body(FormatQ2_K<S>());
+    case DType::kIQ4_NL:
+      return body(FormatIQ4_NL<S>());
+    case DType::kNVFP4:
+      return body(FormatNVFP4<S>());
+    case DType::kIQ2_XXS:
+    case DType::kIQ3_XXS:
+    case DType::kIQ3_S:
+    case DType::kIQ1_S:
+      return body(FormatCoded<S, 8>());
+    case DType::kQ3_K:
+    case DType::kIQ2_XS:
+    case DType::kIQ2_S:
+    case DType::kIQ1_M:
+      return body(FormatCoded<S, 16>());
     case DType::kF32:
     case DType::kF16:
     case DType::kBF16:

@@ -21,7 +21,7 @@ ShardKind KindOf(const TensorSpec& spec) {
 
 class Planner {
  public:
-  Planner(const GgufReader& file, const ModelConfig& config)
+  Planner(const WeightSource& file, const ModelConfig& config)
       : file_(file), config_(config), family_(*FindFamily(config.architecture)) {}
 
   std::vector<PlannedShard> Plan() const {
@@ -73,14 +73,14 @@ class Planner {
     shard->info.tensors.push_back(std::move(slice));
   }
 
-  const GgufReader& file_;
+  const WeightSource& file_;
   const ModelConfig& config_;
   const Family& family_;
 };
 
 }  // namespace
 
-std::vector<PlannedShard> PlanShards(const GgufReader& file, const ModelConfig& config) {
+std::vector<PlannedShard> PlanShards(const WeightSource& file, const ModelConfig& config) {
   return Planner(file, config).Plan();
 }
 

@@ -3,9 +3,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "model/import/gguf_reader.h"
 #include "model/manifest.h"
 #include "model/model_config.h"
+#include "model/weight_source.h"
 
 namespace shoal {
 
@@ -26,6 +26,6 @@ struct PlannedShard {
 // Every shard of the model but its tokenizer's, in the manifest's order: tensors in the order of
 // the family's table, each aligned. `file` has what ReadModelConfig checked, and outlives the
 // result.
-std::vector<PlannedShard> PlanShards(const GgufReader& file, const ModelConfig& config);
+std::vector<PlannedShard> PlanShards(const WeightSource& file, const ModelConfig& config);
 
 }  // namespace shoal

@@ -54,7 +54,7 @@ void Outline(const PlannedShard& shard, uint64_t begin, std::span<std::byte> out
   SHOAL_CHECK_EQ(done, end);  // A shard ends with a tensor.
 }
 
-absl::Status ReadAll(const GgufReader& file, std::vector<PendingRead>* reads) {
+absl::Status ReadAll(const WeightSource& file, std::vector<PendingRead>* reads) {
   std::sort(reads->begin(), reads->end(), [](const PendingRead& a, const PendingRead& b) {
     return a.file_offset() < b.file_offset();
   });
@@ -76,7 +76,7 @@ constexpr size_t RoundUp(size_t n) {
 
 }  // namespace
 
-ShardMaker::ShardMaker(const GgufReader& file, ShardStore* store, ThreadPool* pool,
+ShardMaker::ShardMaker(const WeightSource& file, ShardStore* store, ThreadPool* pool,
                        size_t buffer_bytes)
     : file_(file),
       store_(store),
