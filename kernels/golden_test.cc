@@ -100,7 +100,8 @@ uint64_t HashAngles() {
   std::vector<float> sin(cos.size());
   for (size_t i = 0; i < 9; ++i) {
     const int64_t position = i == 0 ? 0 : int64_t{1} << (3 * (i - 1));
-    RopeAngles(position, i % 2 == 0 ? 10000.0 : 1e6, 128, &cos[i * 64], &sin[i * 64]);
+    RopeAngles(position, RopeFrequencies(i % 2 == 0 ? 10000.0 : 1e6, 128), &cos[i * 64],
+               &sin[i * 64]);
   }
   return Hash(cos) ^ (Hash(sin) << 1);
 }

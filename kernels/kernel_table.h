@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -119,8 +120,10 @@ std::vector<const KernelTable*> AvailableKernels();
 // machine cannot run that one.
 const KernelTable& SelectedKernels();
 
-// cos and sin of position * theta^(-2i / head_dim) for i in [0, head_dim / 2): computed in double
-// with our own functions, rounded once to f32. out arrays: [head_dim / 2].
-void RopeAngles(int64_t position, double theta, int head_dim, float* cos, float* sin);
+// theta^(-2i / dim) for i in [0, dim / 2), in double with our own functions.
+std::vector<double> RopeFrequencies(double theta, int dim);
+// cos and sin of position * frequency for each frequency: computed in double with our own
+// functions, rounded once to f32. out arrays: [frequencies.size()].
+void RopeAngles(int64_t position, std::span<const double> frequencies, float* cos, float* sin);
 
 }  // namespace shoal
