@@ -212,7 +212,8 @@ absl::StatusOr<const Kind*> FindKind(std::string_view name) {
 struct PreTokenizer::Impl {
   std::vector<Code> codes;
 
-  absl::Status Split(size_t level, std::string_view text,
+  // matches: one for each of `codes`.
+  absl::Status Split(size_t level, std::string_view text, const std::vector<MatchData>& matches,
                      absl::FunctionRef<void(std::string_view)> emit) const {
     if (text.empty()) return absl::OkStatus();
     if (level == codes.size()) {
@@ -220,8 +221,7 @@ struct PreTokenizer::Impl {
       return absl::OkStatus();
     }
     const pcre2_code* code = codes[level].get();
-    const MatchData match(pcre2_match_data_create_from_pattern(code, nullptr));
-    if (match == nullptr) return absl::ResourceExhaustedError("no memory to match a pattern");
+    const MatchData& match = matches[level];
     const size_t* span = pcre2_get_ovector_pointer(match.get());
     size_t pos = 0;
     while (pos < text.size()) {
@@ -232,11 +232,13 @@ struct PreTokenizer::Impl {
         return absl::ResourceExhaustedError(
             absl::StrCat("pre-tokenizer gave up at byte ", pos, ": ", ErrorText(rc)));
       }
-      SHOAL_RETURN_IF_ERROR(Split(level + 1, text.substr(pos, span[0] - pos), emit));
-      SHOAL_RETURN_IF_ERROR(Split(level + 1, text.substr(span[0], span[1] - span[0]), emit));
-      pos = span[1];
+      const size_t begin = span[0];
+      const size_t end = span[1];
+      SHOAL_RETURN_IF_ERROR(Split(level + 1, text.substr(pos, begin - pos), matches, emit));
+      SHOAL_RETURN_IF_ERROR(Split(level + 1, text.substr(begin, end - begin), matches, emit));
+      pos = end;
     }
-    return Split(level + 1, text.substr(pos), emit);
+    return Split(level + 1, text.substr(pos), matches, emit);
   }
 };
 
@@ -284,7 +286,14 @@ absl::StatusOr<std::string> PreTokenizer::Normalize(std::string_view text) {
 
 absl::Status PreTokenizer::Split(std::string_view text,
                                  absl::FunctionRef<void(std::string_view)> emit) const {
-  return impl_->Split(0, text, emit);
+  std::vector<MatchData> matches;
+  for (const Code& code : impl_->codes) {
+    matches.emplace_back(pcre2_match_data_create_from_pattern(code.get(), nullptr));
+    if (matches.back() == nullptr) {
+      return absl::ResourceExhaustedError("no memory to match a pattern");
+    }
+  }
+  return impl_->Split(0, text, matches, emit);
 }
 
 }  // namespace shoal
