@@ -30,6 +30,7 @@ struct BenchOptions {
   int gen = 64;
   int depth = 0;
   int sequences = 1;
+  std::string tokens = "random";
   int runs = 5;
   int workers = 0;
   bool json = false;
@@ -38,6 +39,7 @@ struct BenchOptions {
 struct Rates {
   std::vector<double> prefill;  // Tokens per second, one number a run.
   std::vector<double> decode;
+  double experts_per_step = 0;     // Different experts of all layers, of decoding in the last run.
   nlohmann::ordered_json network;  // Of decoding in the last run; null without workers.
 };
 
@@ -99,20 +101,49 @@ std::vector<int32_t> RandomIds(int n, int vocab_size) {
   return ids;
 }
 
+// What the sequences decode, step by step: [n_steps * n_sequences].
+std::vector<int32_t> DecodeIds(const BenchOptions& options, int vocab_size) {
+  std::vector<int32_t> ids = RandomIds(options.gen * options.sequences, vocab_size);
+  if (options.tokens == "random") return ids;
+  for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i) % options.sequences;
+  return ids;
+}
+
+// Counts the experts that a step touches, each once a layer.
+class ExpertCounter : public StepObserver {
+ public:
+  void OnHidden(int /*layer*/, MatView<const float> /*hidden*/) override {}
+  void OnRouting(int /*layer*/, const Routing& routing) override {
+    ids_.assign(routing.topk_ids.begin(), routing.topk_ids.end());
+    std::sort(ids_.begin(), ids_.end());
+    n_ += std::unique(ids_.begin(), ids_.end()) - ids_.begin();
+  }
+  int64_t n() const { return n_; }
+
+ private:
+  std::vector<int32_t> ids_;
+  int64_t n_ = 0;
+};
+
 absl::StatusOr<Rates> Measure(LoadedModel& model, const BenchOptions& options) {
-  const std::vector<int32_t> prompt = RandomIds(options.prompt, model.config().vocab_size);
-  const std::vector<int32_t> context = RandomIds(options.depth, model.config().vocab_size);
-  const std::vector<int32_t> gen =
-      RandomIds(options.gen * options.sequences, model.config().vocab_size);
+  const int vocab_size = model.config().vocab_size;
+  const std::vector<int32_t> prompt = RandomIds(options.prompt, vocab_size);
+  std::vector<int32_t> context = RandomIds(options.depth, vocab_size);
+  if (options.tokens == "constant") std::fill(context.begin(), context.end(), 0);
+  const std::vector<int32_t> gen = DecodeIds(options, vocab_size);
   Rates rates;
   for (int run = -1; run < options.runs; ++run) {  // The first warms up and is not counted.
     SHOAL_ASSIGN_OR_RETURN(const double prefill, TimePrefill(model, prompt));
     RemoteExperts* remote = model.remote_experts();
     DispatchCounters before;
+    ExpertCounter touched;
     SHOAL_ASSIGN_OR_RETURN(const double decode,
                            TimeDecode(model, context, gen, options.sequences, [&] {
                              if (remote != nullptr) before = remote->counters();
+                             model.engine().set_observer(&touched);
                            }));
+    model.engine().set_observer(nullptr);
+    rates.experts_per_step = static_cast<double>(touched.n()) / options.gen;
     if (remote != nullptr) {
       rates.network = NetworkReport(before, remote->counters(), static_cast<int>(gen.size()));
     }
@@ -159,6 +190,7 @@ absl::Status RunBench(BenchOptions& options) {
       {"workers", options.workers},
       {"depth", options.depth},
       {"sequences", options.sequences},
+      {"experts_per_step", rates.experts_per_step},
       {"isa", std::string(IsaName(model->kernels().isa))},
       {"model_bytes", model->n_bytes()},
       {"rss_bytes", rss_bytes},  // Of all processes together.
@@ -189,6 +221,11 @@ void AddBenchCommand(CLI::App& app, int* exit_code) {
       ->add_option("--sequences", options->sequences,
                    "Sequences that decode side by side; the rate is of all together")
       ->check(CLI::Range(1, kMaxBatchSequences));
+  command
+      ->add_option("--tokens", options->tokens,
+                   "What is decoded: random ids, or each sequence the constant id of its number, "
+                   "after a context of zeros, as llama-batched-bench does")
+      ->check(CLI::IsMember({"random", "constant"}));
   command->add_option("--runs", options->runs, "Runs, after one that is not counted")
       ->check(CLI::Range(1, 1000));
   command->add_option("--threads", options->model.threads, "Threads; 0: one per core")
@@ -199,8 +236,8 @@ void AddBenchCommand(CLI::App& app, int* exit_code) {
       ->add_option("--ctx-size", options->model.ctx_size,
                    "Longest sequence; 0: the model's context, at most 4096")
       ->check(CLI::Range(int64_t{0}, kMaxContext));
-  command->add_option("--kv-type", options->kv_type, "What the cache stores: f16 or f32")
-      ->check(CLI::IsMember({"f16", "f32"}));
+  command->add_option("--kv-type", options->kv_type, "What the cache stores: f16, f32 or q8_0")
+      ->check(CLI::IsMember({"f16", "f32", "q8_0"}));
   command->add_flag("--json", options->json, "Print one line of JSON and nothing else");
   command->callback([options, exit_code] {
     const absl::Status status = RunBench(*options);

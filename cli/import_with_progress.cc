@@ -11,17 +11,14 @@
 namespace shoal {
 
 absl::StatusOr<ImportResult> ImportWithProgress(const char* command, DataDirectory* data,
-                                                const std::string& path,
-                                                const std::string& model_name) {
+                                                ImportOptions options) {
   absl::StatusOr<ImportResult> result = absl::InternalError("not run");
   {
     ProgressLine progress("import");
-    result = ImportModel(
-        data, {.path = path,
-               .model_name = model_name,
-               .n_threads = std::max(DefaultThreads(), 2),  // One waits for the disk.
-               .random = SystemRandom(),
-               .on_progress = [&](uint64_t done, uint64_t all) { progress.Update(done, all); }});
+    options.n_threads = std::max(DefaultThreads(), 2);  // One waits for the disk.
+    options.random = SystemRandom();
+    options.on_progress = [&](uint64_t done, uint64_t all) { progress.Update(done, all); };
+    result = ImportModel(data, options);
   }
   if (!result.ok()) return result;
   if (result->already_there) {

@@ -9,9 +9,8 @@
 namespace shoal {
 
 // Imports a GGUF file, or a folder of safetensors, and says on standard error how far it is and, as
-// `command`, what came of it. An empty `model_name`: as the file says.
+// `command`, what came of it. `options` without threads, chance and progress, which are set here.
 absl::StatusOr<ImportResult> ImportWithProgress(const char* command, DataDirectory* data,
-                                                const std::string& path,
-                                                const std::string& model_name);
+                                                ImportOptions options);
 
 }  // namespace shoal

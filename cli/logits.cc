@@ -120,8 +120,8 @@ void AddLogitsCommand(CLI::App& app, int* exit_code) {
       ->add_option("--ctx-size", options->model.ctx_size,
                    "Longest sequence; 0: the model's context, at most 4096")
       ->check(CLI::Range(int64_t{0}, kMaxContext));
-  command->add_option("--kv-type", options->kv_type, "What the cache stores: f16 or f32")
-      ->check(CLI::IsMember({"f16", "f32"}));
+  command->add_option("--kv-type", options->kv_type, "What the cache stores: f16, f32 or q8_0")
+      ->check(CLI::IsMember({"f16", "f32", "q8_0"}));
   command
       ->add_option("--activations", options->activations,
                    "int8, or f32: the slow reference path that rounds no activation")

@@ -30,7 +30,9 @@ int DefaultThreads() {
 absl::StatusOr<KvType> ParseKvType(const std::string& name) {
   if (name == "f16") return KvType::kF16;
   if (name == "f32") return KvType::kF32;
-  return absl::InvalidArgumentError(absl::StrCat("--kv-type: '", name, "' is not one of f16, f32"));
+  if (name == "q8_0") return KvType::kQ8_0;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--kv-type: '", name, "' is not one of f16, f32, q8_0"));
 }
 
 LoadedModel::~LoadedModel() = default;
@@ -100,10 +102,10 @@ absl::StatusOr<int64_t> LoadedModel::FreeMemory(const ModelOptions& options) con
   if (options.has_remote_experts()) weight_bytes -= static_cast<int64_t>(source_->expert_bytes());
   const int64_t available = AvailableMemoryBytes();
   if (kv_bytes <= available - weight_bytes) return available - weight_bytes - kv_bytes;
-  return absl::ResourceExhaustedError(
-      absl::StrCat("not enough memory: a KV cache of ", kv_tokens_, " positions takes ",
-                   kv_bytes >> 20, " MiB and the weights ", weight_bytes >> 20, " MiB, but ",
-                   available >> 20, " MiB are available; lower --ctx-size or use --kv-type f16"));
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "not enough memory: a KV cache of ", kv_tokens_, " positions takes ", kv_bytes >> 20,
+      " MiB and the weights ", weight_bytes >> 20, " MiB, but ", available >> 20,
+      " MiB are available; lower --ctx-size or use a smaller --kv-type"));
 }
 
 absl::Status LoadedModel::LoadExperts(const ModelOptions& options) {

@@ -236,9 +236,9 @@ absl::StatusOr<SignedManifest> Node::StoredManifest(const Snapshot& snapshot) co
     return absl::PermissionDeniedError("the manifest is not signed by the cluster's import key");
   }
   const ModelConfig& config = stored.manifest.config;
-  if (config.n_layers != snapshot.n_layers || config.n_experts != snapshot.n_experts) {
+  if (config.n_layers != snapshot.n_layers || config.MaxExperts() != snapshot.n_experts) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "the manifest has ", config.n_layers, " layers of ", config.n_experts,
+        "the manifest has ", config.n_layers, " layers of ", config.MaxExperts(),
         " experts, the snapshot says ", snapshot.n_layers, " of ", snapshot.n_experts));
   }
   return stored;

@@ -172,8 +172,8 @@ void AddServeOptions(CLI::App* command, ServeOptions* options) {
       ->add_option("--ctx-size", options->model.ctx_size,
                    "Longest prompt with its answer, in tokens; 0: the model's, at most 4096")
       ->check(CLI::Range(int64_t{0}, kMaxContext));
-  command->add_option("--kv-type", options->kv_type, "What the KV cache stores: f16 or f32")
-      ->check(CLI::IsMember({"f16", "f32"}));
+  command->add_option("--kv-type", options->kv_type, "What the KV cache stores: f16, f32 or q8_0")
+      ->check(CLI::IsMember({"f16", "f32", "q8_0"}));
   command->add_option("--model-name", options->model_name, "The name that clients use");
   AddOpsListenOption(command, &options->ops_listen);
   command->add_option("--chat-template", options->chat_template_path,

@@ -45,7 +45,7 @@ absl::StatusOr<std::string> Import(const SupervisorOptions& options) {
                          OpenDataDir(options.data_dir, DataDirectory::Access::kShared));
   SHOAL_ASSIGN_OR_RETURN(
       const ImportResult result,
-      ImportWithProgress("up", data.get(), options.serve.model.model_path, /*model_name=*/""));
+      ImportWithProgress("up", data.get(), {.path = options.serve.model.model_path}));
   return ToHex(result.model_id);
 }
 

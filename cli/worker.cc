@@ -64,7 +64,7 @@ absl::StatusOr<Worker::Parts> LoadParts(const WorkerOptions& options) {
                                            .numerics_class = NumericsClass(format, activations_f32),
                                            .format = format,
                                            .n_layers = config.n_layers,
-                                           .n_experts = config.n_experts,
+                                           .n_experts = config.MaxExperts(),
                                            .hidden_dim = config.hidden_dim},
                                std::move(experts));
   parts.served->AdvertiseAll();

@@ -59,7 +59,7 @@ std::shared_ptr<Served> MakeServed(const PlacementFollower::Model& model, Thread
                   .numerics_class = NumericsClass(format, /*activations_f32=*/false),
                   .format = format,
                   .n_layers = config.n_layers,
-                  .n_experts = config.n_experts,
+                  .n_experts = config.MaxExperts(),
                   .hidden_dim = config.hidden_dim},
       LocalExperts::Create(config, SelectedKernels(), pool, {.format = format}));
 }

@@ -20,7 +20,7 @@ constexpr uint64_t kCompactAbove = uint64_t{1} << 20;
 // What an expert takes in memory: its data, without the header.
 std::vector<uint64_t> ExpertBytes(const Manifest& manifest) {
   const int n_layers = manifest.config.n_layers;
-  const int n_experts = manifest.config.n_experts;
+  const int n_experts = manifest.config.MaxExperts();
   std::vector<uint64_t> bytes(static_cast<size_t>(n_layers) * n_experts);
   for (const ShardInfo& shard : manifest.shards) {
     if (shard.kind != ShardKind::kExpert) continue;
@@ -157,7 +157,7 @@ absl::StatusOr<Sha256Digest> Cluster::SetModel(std::string_view model, int repli
   ClusterBatch batch{ModelSet{{.id = id,
                                .name = manifest.manifest.name,
                                .n_layers = config.n_layers,
-                               .n_experts = config.n_experts,
+                               .n_experts = config.MaxExperts(),
                                .import_key = manifest.signer}}};
   if (replicas > 0) batch.emplace_back(ReplicasSet{replicas});
   SHOAL_RETURN_IF_ERROR(Commit(batch));

@@ -19,11 +19,12 @@ Activations::Activations(const ModelConfig& config, const ModelSlice& slice, int
       k(max_tokens, int64_t{slice.kv_heads.size()} * config.head_dim),
       v(max_tokens, int64_t{slice.kv_heads.size()} * config.head_dim),
       attended(max_tokens, int64_t{HeadsOf(config, slice)} * config.head_dim),
-      rope_cos(max_tokens, config.head_dim / 2),
-      rope_sin(max_tokens, config.head_dim / 2),
+      rope_cos(max_tokens, config.rope_dim / 2),
+      rope_sin(max_tokens, config.rope_dim / 2),
       router_logits(max_tokens, config.n_experts),
-      topk_ids(size_t(max_tokens) * config.top_k),
-      topk_weights(size_t(max_tokens) * config.top_k),
+      shared_logits(max_tokens, config.shared_gate ? 1 : 0),
+      topk_ids(size_t(max_tokens) * config.MaxPicks()),
+      topk_weights(size_t(max_tokens) * config.MaxPicks()),
       product_input(max_tokens, std::max<int64_t>(config.hidden_dim, q.cols())) {
   rows.reserve(max_tokens);
   chunks.reserve(max_tokens);

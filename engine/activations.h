@@ -38,11 +38,12 @@ struct Activations {
   Mat<float> k;                     // [max_tokens, n_kv_heads * head_dim]
   Mat<float> v;                     // [max_tokens, n_kv_heads * head_dim]
   Mat<float> attended;              // [max_tokens, n_heads * head_dim] before the output projection
-  Mat<float> rope_cos;              // [max_tokens, head_dim / 2]
-  Mat<float> rope_sin;              // [max_tokens, head_dim / 2]
+  Mat<float> rope_cos;              // [max_tokens, rope_dim / 2]
+  Mat<float> rope_sin;              // [max_tokens, rope_dim / 2]
   Mat<float> router_logits;         // [max_tokens, n_experts]
-  std::vector<int32_t> topk_ids;    // [max_tokens, top_k]
-  std::vector<float> topk_weights;  // [max_tokens, top_k]
+  Mat<float> shared_logits;         // [max_tokens, 1] of a gated shared expert
+  std::vector<int32_t> topk_ids;    // [max_tokens, picks of the layer]
+  std::vector<float> topk_weights;  // [max_tokens, picks of the layer]
   ProductInput product_input;       // Whatever is multiplied next.
 };
 

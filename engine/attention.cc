@@ -19,9 +19,14 @@ absl::StatusOr<Attention> Attention::Load(const EngineContext& context, const Fa
                                      std::pair{TensorRole::kAttnOutput, &attention.w_o_}}) {
     SHOAL_ASSIGN_OR_RETURN(*matrix, loader->LoadMatrix(name(role), thread_idx));
   }
-  if (context.config.head_norm) {
-    SHOAL_ASSIGN_OR_RETURN(attention.w_q_norm_, loader->LoadVector(name(TensorRole::kAttnQNorm)));
-    SHOAL_ASSIGN_OR_RETURN(attention.w_k_norm_, loader->LoadVector(name(TensorRole::kAttnKNorm)));
+  for (const auto& [role, vector] : {std::pair{TensorRole::kAttnQNorm, &attention.w_q_norm_},
+                                     std::pair{TensorRole::kAttnKNorm, &attention.w_k_norm_},
+                                     std::pair{TensorRole::kAttnQBias, &attention.q_bias_},
+                                     std::pair{TensorRole::kAttnKBias, &attention.k_bias_},
+                                     std::pair{TensorRole::kAttnVBias, &attention.v_bias_}}) {
+    const TensorSpec* spec = FindSpec(family, role);
+    if (spec == nullptr || !Applies(*spec, context.config, layer)) continue;
+    SHOAL_ASSIGN_OR_RETURN(*vector, loader->LoadVector(TensorName(*spec, layer)));
   }
   return attention;
 }
@@ -45,27 +50,35 @@ void Attention::Project(const EngineContext& context, Activations* a) const {
          {{&w_q_, a->q.Rows(n)}, {&w_k_, a->k.Rows(n)}, {&w_v_, a->v.Rows(n)}});
 }
 
-// Norms and turns the heads of q and k, then appends keys and values to the cache.
+// Adds biases, norms and turns the heads of q and k, then appends keys and values to the cache.
 void Attention::RotateAndStore(const EngineContext& context, Activations* a) const {
   const KernelTable& kernels = context.kernels;
-  const int head_dim = context.config.head_dim;
+  const ModelConfig& config = context.config;
+  const int head_dim = config.head_dim;
   const auto rope =
-      context.config.rope_pairing == RopePairing::kHalf ? kernels.rope_half : kernels.rope_adjacent;
-  const auto turn = [&](MatView<float> heads, int64_t t, const std::vector<float>& w_norm) {
-    for (float* head = heads.row(t); head < heads.row(t) + heads.cols; head += head_dim) {
-      if (!w_norm.empty()) {
-        kernels.rms_norm(head, w_norm.data(), head_dim, context.config.rms_norm_eps, head);
-      }
-      rope(head, a->rope_cos.row(t), a->rope_sin.row(t), head_dim);
+      config.rope_pairing == RopePairing::kHalf ? kernels.rope_half : kernels.rope_adjacent;
+  const auto norm = [&](float* x, const std::vector<float>& w) {
+    kernels.rms_norm(x, w.data(), static_cast<int64_t>(w.size()), config.rms_norm_eps, x);
+  };
+  const auto turn = [&](MatView<float> heads, int64_t t, const std::vector<float>& bias,
+                        const std::vector<float>& w_norm) {
+    float* const row = heads.row(t);
+    if (!bias.empty()) kernels.add(bias.data(), heads.cols, row);
+    if (config.qk_norm == QkNorm::kWhole) norm(row, w_norm);
+    for (float* head = row; head < row + heads.cols; head += head_dim) {
+      if (config.qk_norm == QkNorm::kHead) norm(head, w_norm);
+      rope(head, a->rope_cos.row(t), a->rope_sin.row(t), config.rope_dim);
+      if (config.qk_norm == QkNorm::kHeadAfterRope) norm(head, w_norm);
     }
   };
-  const int64_t element_bytes = context.kv_cache->type() == KvType::kF32 ? 4 : 2;
+  const int64_t row_bytes = KvRowBytes(context.kv_cache->type(), head_dim);
   context.pool->ParallelFor(a->n_tokens, 4, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
-      turn(a->q.view(), t, w_q_norm_);
-      turn(a->k.view(), t, w_k_norm_);
+      turn(a->q.view(), t, q_bias_, w_q_norm_);
+      turn(a->k.view(), t, k_bias_, w_k_norm_);
+      if (!v_bias_.empty()) kernels.add(v_bias_.data(), a->v.cols(), a->v.row(t));
       const auto& [kv, pos] = a->rows[t];
-      const int64_t offset = pos % kKeyTile * head_dim * element_bytes;
+      const int64_t offset = pos % kKeyTile * row_bytes;
       for (int h = 0; h < context.slice.kv_heads.size(); ++h) {
         const int kv_head = context.slice.kv_heads.begin + h;
         auto* key = static_cast<std::byte*>(context.kv_cache->KeyTile(*kv, layer_, kv_head, pos));
@@ -99,7 +112,9 @@ void Attention::Attend(const EngineContext& context, Activations* a) const {
   const ModelConfig& config = context.config;
   const int group = config.n_heads / config.n_kv_heads;
   const int n_kv_heads = context.slice.kv_heads.size();
-  const float scale = 1.0F / std::sqrt(static_cast<float>(config.head_dim));
+  const float scale = config.attention_scale != 0
+                          ? config.attention_scale
+                          : 1.0F / std::sqrt(static_cast<float>(config.head_dim));
   context.pool->ParallelFor(
       static_cast<int64_t>(a->chunks.size()) * n_kv_heads, 1, [&](int64_t task, int64_t, int) {
         const AttendChunk& chunk = a->chunks[task / n_kv_heads];

@@ -37,8 +37,11 @@ class Attention {
   PackedMatrix w_k_;             // [n_kv_heads * head_dim, hidden_dim]
   PackedMatrix w_v_;             // [n_kv_heads * head_dim, hidden_dim]
   PackedMatrix w_o_;             // [hidden_dim, n_heads * head_dim]
-  std::vector<float> w_q_norm_;  // [head_dim], empty without head norms
-  std::vector<float> w_k_norm_;  // [head_dim]
+  std::vector<float> w_q_norm_;  // [head_dim] or [n_heads * head_dim]; empty without norms
+  std::vector<float> w_k_norm_;  // [head_dim] or [n_kv_heads * head_dim]
+  std::vector<float> q_bias_;    // As many as rows of w_q_; empty without biases
+  std::vector<float> k_bias_;
+  std::vector<float> v_bias_;
 };
 
 }  // namespace shoal

@@ -17,6 +17,15 @@ namespace {
 // Rows of one attention task: enough to share a key tile, few enough to spread over threads.
 constexpr int kAttendRows = 16;
 
+// What each pair turns by from one position to the next.
+std::vector<double> FrequenciesOf(const ModelConfig& config) {
+  std::vector<double> frequencies = RopeFrequencies(config.rope_theta, config.rope_dim);
+  for (size_t i = 0; i < config.rope_divisors.size(); ++i) {
+    frequencies[i] /= static_cast<double>(config.rope_divisors[i]);
+  }
+  return frequencies;
+}
+
 }  // namespace
 
 struct Engine::Impl {
@@ -25,12 +34,14 @@ struct Engine::Impl {
   PackedMatrix output;               // [vocab_size, hidden_dim], empty when tied
   std::vector<float> w_output_norm;  // [hidden_dim]
   std::vector<Layer> layers;
+  std::vector<double> rope_frequencies;  // [rope_dim / 2]
   Activations activations;
   int max_step_tokens;
   StepObserver* observer = nullptr;
 
   Impl(EngineContext context_, int max_step_tokens_)
       : context(std::move(context_)),
+        rope_frequencies(FrequenciesOf(context.config)),
         activations(context.config, context.slice, max_step_tokens_),
         max_step_tokens(max_step_tokens_) {}
 
@@ -117,9 +128,11 @@ void Engine::Impl::Embed(std::span<StepSequence> sequences) {
       SHOAL_CHECK(sequence.token_ids[i] >= 0 && sequence.token_ids[i] < context.config.vocab_size);
       const int t = first + i;
       a.rows.push_back({sequence.kv, length + i});
-      RopeAngles(length + i, context.config.rope_theta, context.config.head_dim, a.rope_cos.row(t),
-                 a.rope_sin.row(t));
+      RopeAngles(length + i, rope_frequencies, a.rope_cos.row(t), a.rope_sin.row(t));
       context.kernels.unpack_row(token_embd.view(), sequence.token_ids[i], a.hidden.row(t));
+      const float scale = context.config.embedding_scale;
+      if (scale == 1) continue;
+      for (int64_t d = 0; d < a.hidden.cols(); ++d) a.hidden.row(t)[d] *= scale;
     }
     for (int begin = first; begin < first + n; begin += kAttendRows) {
       a.chunks.push_back({begin, std::min(begin + kAttendRows, first + n)});
@@ -147,6 +160,10 @@ void Engine::Impl::Logits(std::span<const StepSequence> sequences, MatView<float
                       context.TakesInt8(output_head()));
   MatMul(context.kernels, context.pool, a.product_input,
          {{&output_head(), logits.Rows(0, n_logits)}});
+  if (context.config.logit_divisor == 1) return;
+  for (int64_t t = 0; t < n_logits; ++t) {
+    for (int64_t v = 0; v < logits.cols; ++v) logits.row(t)[v] /= context.config.logit_divisor;
+  }
 }
 
 void Engine::Step(std::span<StepSequence> sequences, const StepContext& step,

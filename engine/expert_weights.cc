@@ -15,13 +15,9 @@
 namespace shoal {
 namespace {
 
-struct Part {
-  TensorRole role;
-  PackedMatrix ExpertWeights::*matrix;
-};
-constexpr std::array<Part, 3> kParts = {{{TensorRole::kFfnGateExps, &ExpertWeights::w_gate},
-                                         {TensorRole::kFfnUpExps, &ExpertWeights::w_up},
-                                         {TensorRole::kFfnDownExps, &ExpertWeights::w_down}}};
+// In the order of ExpertRoles.
+constexpr std::array kMatrices = {&ExpertWeights::w_gate, &ExpertWeights::w_up,
+                                  &ExpertWeights::w_down};
 
 constexpr size_t kPieceBytes = size_t{256} << 10;  // Stay in a core's own cache.
 
@@ -34,8 +30,13 @@ const Family& FamilyOf(const ModelConfig& config) {
 // The tensor of a shard that `role` asks for, with the shape that the model gives it.
 absl::StatusOr<const ShardTensor*> FindTensor(const ModelConfig& config, const ShardInfo& shard,
                                               TensorRole role) {
-  const Family& family = FamilyOf(config);
-  const std::string name = TensorName(family, role, shard.layer);
+  const TensorSpec* spec = FindSpec(FamilyOf(config), role);
+  if (spec == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat("shard of layer ", shard.layer, " expert ",
+                                                   shard.expert, ": architecture ",
+                                                   config.architecture, " has no such expert"));
+  }
+  const std::string name = TensorName(*spec, shard.layer);
   const auto found = std::find_if(shard.tensors.begin(), shard.tensors.end(),
                                   [&](const ShardTensor& t) { return t.name == name; });
   const auto bad = [&](const char* what) {
@@ -43,8 +44,9 @@ absl::StatusOr<const ShardTensor*> FindTensor(const ModelConfig& config, const S
                                                    shard.expert, ": tensor ", name, " ", what));
   };
   if (found == shard.tensors.end()) return bad("is not in it");
-  const std::vector<int64_t> stack = TensorShape(*FindSpec(family, role), config);
-  if (found->shape != std::vector<int64_t>(stack.begin() + 1, stack.end())) {
+  std::vector<int64_t> shape = TensorShape(*spec, config);
+  if (IsExpertStack(*spec)) shape.erase(shape.begin());
+  if (found->shape != shape) {
     return bad("has not the shape that the model's numbers give it");
   }
   return &*found;
@@ -58,10 +60,22 @@ absl::StatusOr<std::shared_ptr<const ExpertWeights>> ReadExpert(const ModelConfi
                                                                 const KernelTable& kernels) {
   MatrixLoader loader(source, kernels, /*n_threads=*/1);
   auto weights = std::make_shared<ExpertWeights>();
-  for (const Part& part : kParts) {
-    SHOAL_ASSIGN_OR_RETURN(
-        (*weights).*part.matrix,
-        loader.LoadExpert(TensorName(FamilyOf(config), part.role, layer), expert, 0));
+  const Family& family = FamilyOf(config);
+  const auto roles = ExpertRoles(config, layer, expert);
+  for (size_t i = 0; i < roles.size(); ++i) {
+    const TensorSpec* spec = FindSpec(family, roles[i]);
+    if (spec == nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat("architecture ", config.architecture,
+                                                     " has no expert ", expert, " in layer ", layer,
+                                                     "; import the model again"));
+    }
+    const std::string name = TensorName(*spec, layer);
+    auto& matrix = (*weights).*kMatrices[i];
+    if (IsExpertStack(*spec)) {
+      SHOAL_ASSIGN_OR_RETURN(matrix, loader.LoadExpert(name, expert, 0));
+    } else {
+      SHOAL_ASSIGN_OR_RETURN(matrix, loader.LoadMatrix(name, 0));
+    }
   }
   return weights;
 }
@@ -71,9 +85,10 @@ absl::StatusOr<std::shared_ptr<const ExpertWeights>> PackExpertShard(
     absl::FunctionRef<absl::Status(std::span<std::byte>)> read, const KernelTable& kernels) {
   auto weights = std::make_shared<ExpertWeights>();
   std::vector<std::pair<const ShardTensor*, PackedMatrix*>> in_file_order;
-  for (const Part& part : kParts) {
-    SHOAL_ASSIGN_OR_RETURN(const ShardTensor* tensor, FindTensor(config, shard, part.role));
-    PackedMatrix& matrix = (*weights).*part.matrix;
+  const auto roles = ExpertRoles(config, shard.layer, shard.expert);
+  for (size_t i = 0; i < roles.size(); ++i) {
+    SHOAL_ASSIGN_OR_RETURN(const ShardTensor* tensor, FindTensor(config, shard, roles[i]));
+    PackedMatrix& matrix = (*weights).*kMatrices[i];
     matrix = PackedMatrix(kernels, tensor->dtype, tensor->shape[0], tensor->shape[1]);
     in_file_order.emplace_back(tensor, &matrix);
   }

@@ -13,11 +13,9 @@
 namespace shoal {
 namespace {
 
-constexpr int64_t ElementBytes(KvType type) { return type == KvType::kF32 ? 4 : 2; }
-
 // Bytes of one layer's one head's keys (or values) of one block.
 int64_t TileBytes(const ModelConfig& config, KvType type) {
-  return int64_t{kKeyTile} * config.head_dim * ElementBytes(type);
+  return kKeyTile * KvRowBytes(type, config.head_dim);
 }
 
 }  // namespace
@@ -57,7 +55,8 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(const ModelConfig& conf
   if (n_bytes > available) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "KV cache: ", n_tokens, " positions need ", n_bytes >> 20, " MiB, but ", available >> 20,
-        " MiB of memory are available; lower --ctx-size or --kv-bytes, or use --kv-type f16"));
+        " MiB of memory are available; lower --ctx-size or --kv-bytes, or use a smaller "
+        "--kv-type"));
   }
   const int64_t n_blocks = (n_tokens + kKeyTile - 1) / kKeyTile;
   return std::unique_ptr<KvCache>(new KvCache(config, slice, type, static_cast<int>(n_blocks)));

@@ -7,12 +7,17 @@
 namespace shoal {
 namespace {
 
-// Sums `out` over the ranks and adds it to the residual stream.
+// Sums `out` over the ranks and adds it, scaled, to the residual stream.
 void AddToHidden(const EngineContext& context, MatView<float> out, MatView<float> hidden) {
   context.exchange->AllReduce(out);
+  const float scale = context.config.residual_scale;
   context.pool->ParallelFor(out.rows, 16, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
-      context.kernels.add(out.row(t), out.cols, hidden.row(t));
+      if (scale == 1) {
+        context.kernels.add(out.row(t), out.cols, hidden.row(t));
+      } else {
+        context.kernels.axpy(scale, out.row(t), out.cols, hidden.row(t));
+      }
     }
   });
 }

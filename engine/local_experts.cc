@@ -18,7 +18,7 @@ struct LocalExperts::Impl {
   ThreadPool* pool;
   Options options;
   mutable Mutex mu;
-  // [n_layers * n_experts]; null: not resident.
+  // [n_layers * MaxExperts()]; null: not resident.
   std::vector<std::shared_ptr<const ExpertWeights>> experts SHOAL_GUARDED_BY(mu);
   size_t resident_bytes SHOAL_GUARDED_BY(mu) = 0;
   uint64_t rows_computed = 0;
@@ -27,9 +27,10 @@ struct LocalExperts::Impl {
   std::vector<std::shared_ptr<const ExpertWeights>> held;
 
   // Buffers of one call; they grow to the largest call and stay.
-  std::vector<float> act;         // [n_results, ffn_dim]: gate, then silu(gate) * up.
-  std::vector<float> up;          // [n_results, ffn_dim]
-  std::vector<int8_t> act_q8;     // [n_results, ffn_dim in blocks]: act for quantized w_down.
+  int64_t stride = 0;             // Width of the widest expert of the call.
+  std::vector<float> act;         // [n_results, stride]: gate, then silu(gate) * up.
+  std::vector<float> up;          // [n_results, stride]
+  std::vector<int8_t> act_q8;     // [n_results, stride in blocks]: act for quantized w_down.
   std::vector<float> act_scales;  // [n_results, blocks]
   std::vector<float> y;           // [n_results, hidden_dim]
   std::vector<uint16_t> y_f16;    // The same rows as they travel.
@@ -50,10 +51,11 @@ struct LocalExperts::Impl {
 
   size_t Index(int layer, int expert) const {
     SHOAL_CHECK(InRange(layer, expert));
-    return static_cast<size_t>(layer) * config.n_experts + expert;
+    return static_cast<size_t>(layer) * config.MaxExperts() + expert;
   }
   bool InRange(int layer, int expert) const {
-    return layer >= 0 && layer < config.n_layers && expert >= 0 && expert < config.n_experts;
+    return layer >= 0 && layer < config.n_layers && expert >= 0 &&
+           expert < config.NumExperts(layer);
   }
   absl::Status Hold(int layer, const ExpertAssignment& assignment) SHOAL_EXCLUDES(mu);
   void Replace(int layer, int expert, std::shared_ptr<const ExpertWeights> weights)
@@ -85,18 +87,19 @@ RowsView RowsOfExpert(RowsView x, const ExpertAssignment& assignment, int e) {
 void LocalExperts::Impl::GateUpChunk(const ExpertWeights& expert, const RowsView& x,
                                      const RowsView& x_int8, const ExpertAssignment& assignment,
                                      int e, int64_t begin, int64_t end) {
-  const int64_t ffn_dim = config.ffn_dim;
-  const int64_t blocks = ActivationBlocks(ffn_dim);
+  end = std::min(end, expert.w_gate.rows());  // Experts of a layer may differ in width.
+  if (begin >= end) return;
+  const int64_t blocks = ActivationBlocks(stride);
   const int64_t first = assignment.row_begin[e];
   const auto product = [&](const PackedMatrix& w, std::vector<float>* y) {
     kernels.matmul(w.view(), RowsOfExpert(TakesInt8(w) ? x_int8 : x, assignment, e), begin, end,
-                   y->data() + first * ffn_dim, ffn_dim);
+                   y->data() + first * stride, stride);
   };
   product(expert.w_gate, &act);
   product(expert.w_up, &up);
   for (int64_t r = first; r < assignment.row_begin[e + 1]; ++r) {
-    float* chunk = act.data() + r * ffn_dim + begin;
-    kernels.silu_mul(chunk, up.data() + r * ffn_dim + begin, end - begin, chunk);
+    float* chunk = act.data() + r * stride + begin;
+    kernels.silu_mul(chunk, up.data() + r * stride + begin, end - begin, chunk);
     if (!TakesInt8(expert.w_down)) continue;
     kernels.quantize_row(chunk, end - begin, act_q8.data() + r * blocks * kActivationBlock + begin,
                          act_scales.data() + r * blocks + begin / kActivationBlock);
@@ -107,15 +110,15 @@ void LocalExperts::Impl::GateUpChunk(const ExpertWeights& expert, const RowsView
 void LocalExperts::Impl::DownChunk(const ExpertWeights& expert, const ExpertAssignment& assignment,
                                    int e, int64_t begin, int64_t end) {
   const int64_t first = assignment.row_begin[e];
-  RowsView rows{.n_rows = assignment.row_begin[e + 1] - first, .cols = config.ffn_dim};
+  RowsView rows{.n_rows = assignment.row_begin[e + 1] - first, .cols = expert.w_down.cols()};
   if (TakesInt8(expert.w_down)) {
-    rows.scale_stride = ActivationBlocks(config.ffn_dim);
+    rows.scale_stride = ActivationBlocks(stride);
     rows.q8_stride = rows.scale_stride * kActivationBlock;
     rows.q8 = act_q8.data() + first * rows.q8_stride;
     rows.scales = act_scales.data() + first * rows.scale_stride;
   } else {
-    rows.f32_stride = config.ffn_dim;
-    rows.f32 = act.data() + first * config.ffn_dim;
+    rows.f32_stride = stride;
+    rows.f32 = act.data() + first * stride;
   }
   kernels.matmul(expert.w_down.view(), rows, begin, end, y.data() + first * config.hidden_dim,
                  config.hidden_dim);
@@ -149,7 +152,7 @@ std::unique_ptr<LocalExperts> LocalExperts::Create(const ModelConfig& config,
   auto impl = std::make_unique<Impl>(config, kernels, pool, options);
   impl->row_scratch.resize(config.hidden_dim);
   MutexLock lock(&impl->mu);
-  impl->experts.resize(static_cast<size_t>(config.n_layers) * config.n_experts);
+  impl->experts.resize(static_cast<size_t>(config.n_layers) * config.MaxExperts());
   return std::unique_ptr<LocalExperts>(new LocalExperts(std::move(impl)));
 }
 
@@ -159,11 +162,11 @@ absl::StatusOr<std::unique_ptr<LocalExperts>> LocalExperts::Load(
   std::unique_ptr<LocalExperts> experts = Create(config, kernels, pool, options);
   Mutex mu;
   absl::Status status;
-  const int64_t n = int64_t{config.n_layers} * config.n_experts;
+  const int64_t n = int64_t{config.n_layers} * config.MaxExperts();
   pool->ParallelFor(n, 1, [&](int64_t i, int64_t, int) {
-    const int layer = static_cast<int>(i / config.n_experts);
-    const int expert = static_cast<int>(i % config.n_experts);
-    if (!slice.Contains(expert)) return;
+    const int layer = static_cast<int>(i / config.MaxExperts());
+    const int expert = static_cast<int>(i % config.MaxExperts());
+    if (expert >= config.NumExperts(layer) || !slice.Contains(expert)) return;
     auto weights = ReadExpert(config, source, layer, expert, kernels);
     if (weights.ok()) return experts->Insert(layer, expert, *std::move(weights));
     MutexLock lock(&mu);
@@ -189,9 +192,11 @@ absl::Status LocalExperts::Impl::Hold(int layer, const ExpertAssignment& assignm
 }
 
 void LocalExperts::Impl::ResizeBuffers(int n_results) {
-  const int64_t blocks = ActivationBlocks(config.ffn_dim);
-  act.resize(int64_t{n_results} * config.ffn_dim);
-  up.resize(int64_t{n_results} * config.ffn_dim);
+  stride = 0;
+  for (const auto& expert : held) stride = std::max(stride, expert->w_gate.rows());
+  const int64_t blocks = ActivationBlocks(stride);
+  act.resize(n_results * stride);
+  up.resize(n_results * stride);
   act_q8.resize(n_results * blocks * kActivationBlock);
   act_scales.resize(n_results * blocks);
   y.resize(int64_t{n_results} * config.hidden_dim);
@@ -234,7 +239,7 @@ absl::StatusOr<ExpertOutput> LocalExperts::Compute(int layer, const ExpertInput&
       body(*m.held[e], e, begin, std::min(begin + per_task, n));
     });
   };
-  for_chunks(m.config.ffn_dim, [&](const ExpertWeights& expert, int e, int64_t begin, int64_t end) {
+  for_chunks(m.stride, [&](const ExpertWeights& expert, int e, int64_t begin, int64_t end) {
     m.GateUpChunk(expert, x, x_int8, assignment, e, begin, end);
   });
   for_chunks(m.config.hidden_dim,
@@ -251,7 +256,7 @@ ExpertCall LocalExperts::Start(int layer, MatView<const float> x, const Routing&
                                const StepContext& /*step*/) {
   Impl& m = *impl_;
   m.routing = routing;
-  AssignRows(routing, m.config.n_experts, &m.assignment, &m.result_of);
+  AssignRows(routing, m.config.MaxExperts(), &m.assignment, &m.result_of);
   m.output = Compute(layer, m.encode_buffers.Encode(m.kernels, m.options.format, x), m.assignment);
   return ExpertCall(m.next_call_id++);
 }
@@ -306,9 +311,9 @@ absl::StatusOr<RowFormat> RowFormatOf(const ModelConfig& config, const WeightSou
   const Family* family = FindFamily(config.architecture);
   SHOAL_CHECK(family != nullptr);
   for (int layer = 0; layer < config.n_layers; ++layer) {
-    for (const TensorRole role :
-         {TensorRole::kFfnGateExps, TensorRole::kFfnUpExps, TensorRole::kFfnDownExps}) {
-      const std::string name = TensorName(*family, role, layer);
+    for (const TensorSpec& spec : family->tensors) {
+      if (PlaceOf(spec) != TensorPlace::kExpert || !Applies(spec, config, layer)) continue;
+      const std::string name = TensorName(spec, layer);
       const TensorInfo* tensor = source.Find(name);
       if (tensor == nullptr) return absl::NotFoundError(absl::StrCat("no tensor ", name));
       if (!Traits(tensor->dtype).quantized) return RowFormat::kF32;

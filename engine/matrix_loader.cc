@@ -20,11 +20,12 @@ absl::StatusOr<const TensorInfo*> MatrixLoader::Find(const std::string& name) co
 
 absl::StatusOr<PackedMatrix> MatrixLoader::LoadMatrix(const std::string& name, int thread_idx) {
   SHOAL_ASSIGN_OR_RETURN(const TensorInfo* tensor, Find(name));
-  if (tensor->shape.size() != 2) {
+  if (tensor->shape.empty() || tensor->shape.size() > 2) {
     return absl::InvalidArgumentError(
-        absl::StrCat(name, ": has ", tensor->shape.size(), " dimensions, must have 2"));
+        absl::StrCat(name, ": has ", tensor->shape.size(), " dimensions, must have 1 or 2"));
   }
-  return Load(*tensor, 0, tensor->shape[0], tensor->shape[1], &scratch_[thread_idx]);
+  const int64_t rows = tensor->shape.size() == 2 ? tensor->shape[0] : 1;
+  return Load(*tensor, 0, rows, tensor->shape.back(), &scratch_[thread_idx]);
 }
 
 absl::StatusOr<PackedMatrix> MatrixLoader::LoadExpert(const std::string& name, int expert,

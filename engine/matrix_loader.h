@@ -18,7 +18,7 @@ class MatrixLoader {
   MatrixLoader(const WeightSource& source, const KernelTable& kernels, int n_threads)
       : source_(source), kernels_(kernels), scratch_(n_threads) {}
 
-  // A whole matrix [rows, cols].
+  // A whole matrix [rows, cols]; a vector is one of one row.
   absl::StatusOr<PackedMatrix> LoadMatrix(const std::string& name, int thread_idx);
   // Matrix `expert` of a stack [n_experts, rows, cols].
   absl::StatusOr<PackedMatrix> LoadExpert(const std::string& name, int expert, int thread_idx);

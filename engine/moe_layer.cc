@@ -1,35 +1,41 @@
 #include "engine/moe_layer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/status_macros.h"
 #include "engine/engine.h"
 #include "engine/top_k.h"
+#include "kernels/scalar_math.h"
 
 namespace shoal {
 
-absl::StatusOr<MoeLayer> MoeLayer::Load(const EngineContext& /*context*/, const Family& family,
+absl::StatusOr<MoeLayer> MoeLayer::Load(const EngineContext& context, const Family& family,
                                         int layer, MatrixLoader* loader, int thread_idx) {
   MoeLayer moe;
   moe.layer_ = layer;
-  SHOAL_ASSIGN_OR_RETURN(
-      moe.w_router_,
-      loader->LoadMatrix(TensorName(family, TensorRole::kFfnGateInp, layer), thread_idx));
+  for (const auto& [role, matrix] : {std::pair{TensorRole::kFfnGateInp, &moe.w_router_},
+                                     std::pair{TensorRole::kSharedGateInp, &moe.w_shared_gate_}}) {
+    const TensorSpec* spec = FindSpec(family, role);
+    if (spec == nullptr || !Applies(*spec, context.config, layer)) continue;
+    SHOAL_ASSIGN_OR_RETURN(*matrix, loader->LoadMatrix(TensorName(*spec, layer), thread_idx));
+  }
   return moe;
 }
 
 RowStatuses MoeLayer::Forward(const EngineContext& context, const StepContext& step,
                               StepObserver* observer, Activations* a) const {
   const int n = a->n_tokens;
-  const MatView<float> router_logits = a->router_logits.Rows(n);
-  a->product_input.Set(context.kernels, context.pool, a->normed.Rows(n),
-                       context.TakesInt8(w_router_));
-  MatMul(context.kernels, context.pool, a->product_input, {{&w_router_, router_logits}});
-  SelectTopK(context.kernels, router_logits, context.config.top_k, context.config.norm_topk_prob,
-             a->topk_ids.data(), a->topk_weights.data());
-  const size_t n_pairs = size_t(n) * context.config.top_k;
+  const int n_picks = context.config.NumPicks(layer_);
+  if (context.config.IsDense(layer_)) {
+    std::fill_n(a->topk_ids.begin(), n, 0);
+    std::fill_n(a->topk_weights.begin(), n, 1.0F);
+  } else {
+    Route(context, n_picks, a);
+  }
+  const size_t n_pairs = size_t(n) * n_picks;
   const Routing routing{.n_tokens = n,
-                        .top_k = context.config.top_k,
+                        .top_k = n_picks,
                         .topk_ids = {a->topk_ids.data(), n_pairs},
                         .topk_weights = {a->topk_weights.data(), n_pairs}};
   if (observer != nullptr) observer->OnRouting(layer_, routing);
@@ -38,6 +44,28 @@ RowStatuses MoeLayer::Forward(const EngineContext& context, const StepContext& s
   const MatView<float> out = a->block_out.Rows(n);
   std::fill(out.data, out.data + n * out.cols, 0.0F);
   return context.experts->Finish(std::move(call), out);
+}
+
+// The routed picks of each row, then the shared expert if there is one.
+void MoeLayer::Route(const EngineContext& context, int n_picks, Activations* a) const {
+  const ModelConfig& config = context.config;
+  const int n = a->n_tokens;
+  const MatView<float> router_logits = a->router_logits.Rows(n);
+  a->product_input.Set(context.kernels, context.pool, a->normed.Rows(n),
+                       context.TakesInt8(w_router_));
+  MatMul(context.kernels, context.pool, a->product_input, {{&w_router_, router_logits}});
+  SelectTopK(context.kernels, router_logits, config.top_k, config.norm_topk_prob, n_picks,
+             a->topk_ids.data(), a->topk_weights.data());
+  if (!config.HasSharedExpert(layer_)) return;
+  const MatView<float> shared_logits = a->shared_logits.Rows(n);
+  if (!w_shared_gate_.empty()) {
+    MatMul(context.kernels, context.pool, a->product_input, {{&w_shared_gate_, shared_logits}});
+  }
+  for (int t = 0; t < n; ++t) {
+    const int i = t * n_picks + config.top_k;
+    a->topk_ids[i] = config.n_experts;
+    a->topk_weights[i] = w_shared_gate_.empty() ? 1.0F : Sigmoid(*shared_logits.row(t));
+  }
 }
 
 }  // namespace shoal

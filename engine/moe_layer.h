@@ -12,7 +12,8 @@ namespace shoal {
 
 class StepObserver;
 
-// The mixture-of-experts block (Shazeer et al. 2017, arXiv:1701.06538): scores, choice, experts.
+// The mixture-of-experts block (Shazeer et al. 2017, arXiv:1701.06538): scores, choice, experts. A
+// dense layer's block is one expert that every row takes.
 class MoeLayer {
  public:
   static absl::StatusOr<MoeLayer> Load(const EngineContext& context, const Family& family,
@@ -27,8 +28,11 @@ class MoeLayer {
  private:
   MoeLayer() = default;
 
+  void Route(const EngineContext& context, int n_picks, Activations* a) const;
+
   int layer_ = 0;
-  PackedMatrix w_router_;  // [n_experts, hidden_dim]
+  PackedMatrix w_router_;       // [n_experts, hidden_dim], empty in a dense layer
+  PackedMatrix w_shared_gate_;  // [1, hidden_dim], empty where the shared expert has no gate
 };
 
 }  // namespace shoal

@@ -9,7 +9,7 @@
 namespace shoal {
 
 void SelectTopK(const KernelTable& kernels, MatView<float> router_logits, int top_k,
-                bool renormalize, int32_t* topk_ids, float* topk_weights) {
+                bool renormalize, int stride, int32_t* topk_ids, float* topk_weights) {
   const int n_experts = static_cast<int>(router_logits.cols);
   std::array<int32_t, kMaxExperts> order;
   for (int64_t t = 0; t < router_logits.rows; ++t) {
@@ -24,8 +24,8 @@ void SelectTopK(const KernelTable& kernels, MatView<float> router_logits, int to
     float sum = 0;
     for (int k = 0; k < top_k; ++k) sum += probs[order[k]];
     for (int k = 0; k < top_k; ++k) {
-      topk_ids[t * top_k + k] = order[k];
-      topk_weights[t * top_k + k] = renormalize ? probs[order[k]] / sum : probs[order[k]];
+      topk_ids[t * stride + k] = order[k];
+      topk_weights[t * stride + k] = renormalize ? probs[order[k]] / sum : probs[order[k]];
     }
   }
 }

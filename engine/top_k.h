@@ -11,8 +11,9 @@ namespace shoal {
 // experts, the top_k most probable, ties to the lower id; with `renormalize` their probabilities
 // are divided by their sum, added in ascending id.
 // router_logits: [n_tokens, n_experts] f32, replaced by the softmax.
-// topk_ids, topk_weights: [n_tokens, top_k], ascending id within a row.
+// topk_ids, topk_weights: [n_tokens, stride], ascending id within a row; what is beyond top_k
+// stays.
 void SelectTopK(const KernelTable& kernels, MatView<float> router_logits, int top_k,
-                bool renormalize, int32_t* topk_ids, float* topk_weights);
+                bool renormalize, int stride, int32_t* topk_ids, float* topk_weights);
 
 }  // namespace shoal

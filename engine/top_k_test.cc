@@ -18,7 +18,7 @@ struct Chosen {
 Chosen Select(std::vector<float> logits, int top_k, bool renormalize) {
   Chosen chosen{std::vector<int32_t>(top_k), std::vector<float>(top_k)};
   const int64_t n_experts = static_cast<int64_t>(logits.size());
-  SelectTopK(SelectedKernels(), {logits.data(), 1, n_experts}, top_k, renormalize,
+  SelectTopK(SelectedKernels(), {logits.data(), 1, n_experts}, top_k, renormalize, top_k,
              chosen.ids.data(), chosen.weights.data());
   return chosen;
 }

@@ -12,8 +12,8 @@
 //   o[d] = fma(p[k], v[k][d], o[d]), k ascending from o = 0
 // Tiles are merged ascending; the first one is taken as it is, then with M' = max(M, m),
 // a = Exp(M - M'), b = Exp(m - M'): L = fma(l, b, L * a), O = fma(o, b, O * a).
-// out[d] = O[d] / L. Keys and values of type f16 are used as they are. head_dim is any length.
-// Sums of a query never depend on the other queries of the call.
+// out[d] = O[d] / L. Keys and values are used as they are stored: f16 and d * q of q8_0 are exact
+// in f32. head_dim is any length. Sums of a query never depend on the other queries of the call.
 namespace shoal {
 
 namespace scalar {

@@ -157,11 +157,44 @@ struct Gathered {
   TilePart total;
 };
 
+// Keys and values of a tile.
+template <typename T>
+struct Tile {
+  const T* keys;
+  const T* values;
+};
+
+// The first n_keys rows of a q8_0 tile as f32, dense.
+inline const float* DecodeRows(const void* tile, int64_t n_keys, int head_dim, float* out) {
+  const auto* block = static_cast<const BlockQ8_0*>(tile);
+  for (float* row = out; row < out + n_keys * head_dim; row += head_dim) {
+    for (int d = 0; d < head_dim; d += 32, ++block) {
+      float scale[16];
+      Store(scale, LoadFirst(&block->d, 1));
+      const int n = head_dim - d < 32 ? head_dim - d : 32;
+      for (int i = 0; i < n; ++i) row[d + i] = scale[0] * static_cast<float>(block->q[i]);
+    }
+  }
+  return out;
+}
+
+// Of tile `tile` what the first n_keys keys need; q8_0 rows are decoded once for all queries.
+template <typename T>
+inline Tile<T> TileOf(const AttendArgs& args, int64_t tile, int64_t n_keys) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (args.kv_type == KvType::kQ8_0) {
+      float* keys = args.scratch + kQueryTile * args.head_dim;
+      float* values = keys + kKeyTile * args.head_dim;
+      return {DecodeRows(args.k_tiles[tile], n_keys, args.head_dim, keys),
+              DecodeRows(args.v_tiles[tile], n_keys, args.head_dim, values)};
+    }
+  }
+  return {static_cast<const T*>(args.k_tiles[tile]), static_cast<const T*>(args.v_tiles[tile])};
+}
+
 // Tile `tile` of kQueries queries that all see some of it.
 template <int kQueries, typename T>
-inline void AttendTile(const AttendArgs& args, int64_t tile, Gathered* queries) {
-  const T* keys = static_cast<const T*>(args.k_tiles[tile]);
-  const T* values = static_cast<const T*>(args.v_tiles[tile]);
+inline void AttendTile(const AttendArgs& args, Tile<T> rows, int64_t tile, Gathered* queries) {
   alignas(64) float s[kQueries][kKeyTile];
   const float* q[kQueries];
   float* out[kQueries];
@@ -176,15 +209,15 @@ inline void AttendTile(const AttendArgs& args, int64_t tile, Gathered* queries) 
     q[i] = queries[i].q;
     out[i] = tile == 0 ? queries[i].out : args.scratch + i * args.head_dim;
   }
-  Scores<kQueries>(q, keys, most, args.head_dim, args.scale, s);
+  Scores<kQueries>(q, rows.keys, most, args.head_dim, args.scale, s);
   TilePart parts[kQueries];
   for (int i = 0; i < kQueries; ++i) {
     parts[i] = Exponentials(s[i], visible[i]);
     __builtin_memset(out[i], 0, static_cast<size_t>(args.head_dim) * sizeof(float));
   }
-  AddValues<kQueries>(s, values, 0, fewest, args.head_dim, out);
+  AddValues<kQueries>(s, rows.values, 0, fewest, args.head_dim, out);
   for (int i = 0; i < kQueries; ++i) {
-    AddValues<1>(s + i, values, fewest, visible[i], args.head_dim, out + i);
+    AddValues<1>(s + i, rows.values, fewest, visible[i], args.head_dim, out + i);
     if (tile == 0) {
       queries[i].total = parts[i];
       continue;
@@ -211,12 +244,14 @@ inline void AttendQueries(const AttendArgs& args, int first, int n) {
   for (int64_t tile = 0; tile * kKeyTile < longest; ++tile) {
     bool all = n == kQueryTile;
     for (int i = 0; i < n; ++i) all = all && queries[i].n_keys > tile * kKeyTile;
+    const int64_t left = longest - tile * kKeyTile;
+    const Tile<T> rows = TileOf<T>(args, tile, left < kKeyTile ? left : kKeyTile);
     if (all) {
-      AttendTile<kQueryTile, T>(args, tile, queries);
+      AttendTile<kQueryTile, T>(args, rows, tile, queries);
       continue;
     }
     for (int i = 0; i < n; ++i) {
-      if (queries[i].n_keys > tile * kKeyTile) AttendTile<1, T>(args, tile, queries + i);
+      if (queries[i].n_keys > tile * kKeyTile) AttendTile<1, T>(args, rows, tile, queries + i);
     }
   }
   for (int i = 0; i < n; ++i) DivideBy(queries[i].total.sum, args.head_dim, queries[i].out);

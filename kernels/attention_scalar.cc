@@ -10,10 +10,17 @@ namespace {
 
 // Row `key` of a tile as f32; `buffer` holds it when it has to be converted.
 const float* TileRow(const AttendArgs& args, const void* tile, int64_t key, float* buffer) {
-  const int64_t offset = key * args.head_dim;
-  if (args.kv_type == KvType::kF32) return static_cast<const float*>(tile) + offset;
-  const uint16_t* half = static_cast<const uint16_t*>(tile) + offset;
-  for (int d = 0; d < args.head_dim; ++d) buffer[d] = F32FromF16(half[d]);
+  const auto* row =
+      static_cast<const std::byte*>(tile) + key * KvRowBytes(args.kv_type, args.head_dim);
+  if (args.kv_type == KvType::kF32) return reinterpret_cast<const float*>(row);
+  for (int d = 0; d < args.head_dim; ++d) {
+    if (args.kv_type == KvType::kF16) {
+      buffer[d] = F32FromF16(reinterpret_cast<const uint16_t*>(row)[d]);
+    } else {
+      const BlockQ8_0& block = reinterpret_cast<const BlockQ8_0*>(row)[d / 32];
+      buffer[d] = F32FromF16(block.d) * static_cast<float>(block.q[d % 32]);
+    }
+  }
   return buffer;
 }
 

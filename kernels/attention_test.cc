@@ -20,19 +20,23 @@ struct AttendCase {
     v = RandomFloats(n_tiles * kKeyTile * head_dim, 32);
     q = RandomFloats(static_cast<int64_t>(n_keys.size()) * head_dim, 33);
     for (float& x : q) x *= magnitude;
-    if (type == KvType::kF16) {
-      for (std::vector<float>* rows : {&k, &v}) {
-        for (float& x : *rows) x = F32FromF16(F16FromF32(x));
-      }
-    }
-    for (const float x : k) k16.push_back(F16FromF32(x));
-    for (const float x : v) v16.push_back(F16FromF32(x));
+    const KernelTable& scalar = *AvailableKernels().front();
+    k_stored = StoredRows(scalar, k, head_dim, type);
+    v_stored = StoredRows(scalar, v, head_dim, type);
     for (int64_t j = 0; j < n_tiles; ++j) {
-      const int64_t offset = j * kKeyTile * head_dim;
-      const bool f16 = type == KvType::kF16;
-      k_tiles.push_back(f16 ? static_cast<const void*>(k16.data() + offset) : k.data() + offset);
-      v_tiles.push_back(f16 ? static_cast<const void*>(v16.data() + offset) : v.data() + offset);
+      const int64_t offset = j * kKeyTile * KvRowBytes(type, head_dim);
+      k_tiles.push_back(k_stored.data() + offset);
+      v_tiles.push_back(v_stored.data() + offset);
     }
+  }
+
+  // Element d of row r of k_stored or v_stored.
+  double Stored(const std::vector<std::byte>& rows, size_t r, size_t d) const {
+    const std::byte* row = rows.data() + r * static_cast<size_t>(KvRowBytes(type, head_dim));
+    if (type == KvType::kF32) return reinterpret_cast<const float*>(row)[d];
+    if (type == KvType::kF16) return F32FromF16(reinterpret_cast<const uint16_t*>(row)[d]);
+    const BlockQ8_0& block = reinterpret_cast<const BlockQ8_0*>(row)[d / 32];
+    return static_cast<double>(F32FromF16(block.d)) * block.q[d % 32];
   }
 
   float scale() const { return 1.0F / std::sqrt(static_cast<float>(head_dim)); }
@@ -67,7 +71,7 @@ struct AttendCase {
   std::vector<int64_t> n_keys;
   KvType type;
   std::vector<float> k, v, q;
-  std::vector<uint16_t> k16, v16;
+  std::vector<std::byte> k_stored, v_stored;
   std::vector<const void*> k_tiles, v_tiles;
 };
 
@@ -78,7 +82,7 @@ std::vector<double> ExactAttention(const AttendCase& c, size_t query) {
   double max = -1e300;
   for (size_t key = 0; key < n; ++key) {
     for (size_t d = 0; d < dim; ++d) {
-      scores[key] += static_cast<double>(c.q[query * dim + d]) * c.k[key * dim + d];
+      scores[key] += c.q[query * dim + d] * c.Stored(c.k_stored, key, d);
     }
     scores[key] *= c.scale();
     max = std::max(max, scores[key]);
@@ -88,14 +92,14 @@ std::vector<double> ExactAttention(const AttendCase& c, size_t query) {
   for (size_t key = 0; key < n; ++key) {
     const double p = std::exp(scores[key] - max);
     sum += p;
-    for (size_t d = 0; d < dim; ++d) out[d] += p * c.v[key * dim + d];
+    for (size_t d = 0; d < dim; ++d) out[d] += p * c.Stored(c.v_stored, key, d);
   }
   for (double& x : out) x /= sum;
   return out;
 }
 
 TEST(AttentionTest, MatchesDouble) {
-  for (const KvType type : {KvType::kF32, KvType::kF16}) {
+  for (const KvType type : {KvType::kF32, KvType::kF16, KvType::kQ8_0}) {
     const AttendCase c(64, {1, 63, 64, 65, 128, 200}, type);
     for (const KernelTable* kernels : AvailableKernels()) {
       const std::vector<float> got = c.Run(*kernels, 6);
@@ -124,7 +128,7 @@ TEST(AttentionTest, EveryVariantGivesTheScalarBits) {
   const std::vector<int64_t> n_keys = {1,  2,  15, 16,  17,  63,  64, 65,
                                        66, 67, 68, 127, 128, 129, 300};
   for (const int head_dim : {1, 8, 16, 24, 48, 64, 80, 128, 200}) {
-    for (const KvType type : {KvType::kF32, KvType::kF16}) {
+    for (const KvType type : {KvType::kF32, KvType::kF16, KvType::kQ8_0}) {
       for (const float magnitude : {1.0F, 300.0F}) {
         const AttendCase c(head_dim, n_keys, type, magnitude);
         const std::vector<float> truth = c.Run(*AvailableKernels().front(), 1);
@@ -132,7 +136,7 @@ TEST(AttentionTest, EveryVariantGivesTheScalarBits) {
           for (const size_t n_per_call : {1, 3, 4, 15}) {
             const std::vector<float> got = c.Run(*kernels, n_per_call);
             ASSERT_EQ(Hash(got), Hash(truth)) << IsaName(kernels->isa) << " head_dim " << head_dim
-                                              << " f16 " << (type == KvType::kF16) << " magnitude "
+                                              << " type " << static_cast<int>(type) << " magnitude "
                                               << magnitude << " per call " << n_per_call;
           }
         }

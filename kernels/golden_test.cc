@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <string>
 
 #include "kernels/kernels_testing.h"
 
@@ -28,16 +29,14 @@ uint64_t HashAttention(const KernelTable& kernels, KvType type) {
   const std::vector<float> k = RandomFloats(3 * kKeyTile * dim, 63);
   const std::vector<float> v = RandomFloats(3 * kKeyTile * dim, 64);
   const std::vector<float> q = RandomFloats(4 * dim, 65);
-  std::vector<float> k_stored(k.size());
-  std::vector<float> v_stored(v.size());
-  kernels.store_kv(k.data(), static_cast<int64_t>(k.size()), type, k_stored.data());
-  kernels.store_kv(v.data(), static_cast<int64_t>(v.size()), type, v_stored.data());
-  const size_t tile_bytes = static_cast<size_t>(kKeyTile * dim) * (type == KvType::kF16 ? 2 : 4);
+  const std::vector<std::byte> k_stored = StoredRows(kernels, k, dim, type);
+  const std::vector<std::byte> v_stored = StoredRows(kernels, v, dim, type);
+  const auto tile_bytes = static_cast<size_t>(kKeyTile * KvRowBytes(type, dim));
   std::vector<const void*> k_tiles;
   std::vector<const void*> v_tiles;
   for (size_t j = 0; j < 3; ++j) {
-    k_tiles.push_back(reinterpret_cast<const char*>(k_stored.data()) + j * tile_bytes);
-    v_tiles.push_back(reinterpret_cast<const char*>(v_stored.data()) + j * tile_bytes);
+    k_tiles.push_back(k_stored.data() + j * tile_bytes);
+    v_tiles.push_back(v_stored.data() + j * tile_bytes);
   }
   std::vector<float> out(q.size());
   std::vector<const float*> q_rows;
@@ -101,18 +100,19 @@ uint64_t HashAngles() {
   std::vector<float> sin(cos.size());
   for (size_t i = 0; i < 9; ++i) {
     const int64_t position = i == 0 ? 0 : int64_t{1} << (3 * (i - 1));
-    RopeAngles(position, i % 2 == 0 ? 10000.0 : 1e6, 128, &cos[i * 64], &sin[i * 64]);
+    RopeAngles(position, RopeFrequencies(i % 2 == 0 ? 10000.0 : 1e6, 128), &cos[i * 64],
+               &sin[i * 64]);
   }
   return Hash(cos) ^ (Hash(sin) << 1);
 }
 
 struct Golden {
-  const char* name;
+  std::string name;
   uint64_t hash;
 };
 
 std::vector<Golden> AllHashes(const KernelTable& kernels) {
-  return {
+  std::vector<Golden> hashes = {
       {"Q8_0, int8 rows", HashProduct(kernels, DType::kQ8_0, true)},
       {"Q4_0, int8 rows", HashProduct(kernels, DType::kQ4_0, true)},
       {"Q4_K, int8 rows", HashProduct(kernels, DType::kQ4_K, true)},
@@ -132,10 +132,17 @@ std::vector<Golden> AllHashes(const KernelTable& kernels) {
       {"F32", HashProduct(kernels, DType::kF32, false)},
       {"attention over f32", HashAttention(kernels, KvType::kF32)},
       {"attention over f16", HashAttention(kernels, KvType::kF16)},
+      {"attention over q8_0", HashAttention(kernels, KvType::kQ8_0)},
       {"row ops", HashRowOps(kernels)},
       {"rounding", HashRounding(kernels)},
       {"angles", HashAngles()},
   };
+  for (const DType dtype : AllTypes(DType::kQ4_1)) {
+    const std::string name{Traits(dtype).name};
+    hashes.push_back({name + ", int8 rows", HashProduct(kernels, dtype, true)});
+    hashes.push_back({name + ", f32 rows", HashProduct(kernels, dtype, false)});
+  }
+  return hashes;
 }
 
 constexpr uint64_t kVersion1[] = {
@@ -143,8 +150,17 @@ constexpr uint64_t kVersion1[] = {
     0xcfa3c710596bc65e, 0xdc6567ae00190dc5, 0xb7c356f373fc89f1, 0xd94dc0dd50fba36e,
     0xdbd3bb0bf5d8417e, 0xd0099f0c147dbed1, 0x53457fbf9ee911b8, 0x2883f4c12e8b9577,
     0xf2cf52a70ab92784, 0xef9952f97bc8a4ce, 0xf80b5c837eb441a4, 0x01861fcebbe2eb38,
-    0xf93df640ed3fff68, 0x7bed9fcd533daee0, 0x6f1d7d3e90238823, 0x5837851c108e39ec,
-    0xa990c66754ff08dd, 0x06d92aaa29a3b12b,
+    0xf93df640ed3fff68, 0x7bed9fcd533daee0, 0x6f1d7d3e90238823, 0xb7c6cd86a5b642c5,
+    0x5837851c108e39ec, 0xa990c66754ff08dd, 0x06d92aaa29a3b12b, 0x90fffa06241e32ef,
+    0x16d9faf0a3174e95, 0xd6c5ee3842728d8f, 0x4c751f8f86564d88, 0x116269440ed7a297,
+    0xb57999477615531b, 0x59be88614fcd1305, 0x019b255ec976c78d, 0x2fbfbe6b8b60ee81,
+    0x7b3a953f9ec9d6a1, 0xfdf7580f6281ac9a, 0xdda92dc42178aae2, 0x65932d24598ea405,
+    0x9e215f402ca785b7, 0xfb056e1076cb8ab7, 0x24d3fd2350e71576, 0x3ce9b04eec792cbe,
+    0x4ae8c787129b1562, 0xd6115292db2897da, 0xabd7712832984ea5, 0x07717ae7d29f17f2,
+    0xb449d8831eccc35f, 0xd31a8bc07e446fde, 0x8bf179532e0082d7, 0xe85f7726f2159f2a,
+    0x13d6263af74f0205, 0x63e65b4fed9ab1bf, 0xf5b42f6f48c65ac7, 0xa37486e02e779c46,
+    0x94e3924fc24a92bd, 0x273492d82c78808c, 0xd54354a53403258a, 0x9c90a657a3fb977b,
+    0x5c1f3e15e0a943be,
 };
 
 TEST(GoldenTest, EveryVariantGivesTheBitsOfVersion1) {

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -27,7 +28,12 @@ inline constexpr int kActivationBlock = 32;
 inline constexpr int kKeyTile = 64;
 
 // What the cache stores keys and values as.
-enum class KvType : uint8_t { kF32, kF16 };
+enum class KvType : uint8_t { kF32, kF16, kQ8_0 };
+// Bytes of one key or value of a head. kQ8_0: BlockQ8_0s, the last one filled up with zeros.
+constexpr int64_t KvRowBytes(KvType type, int64_t head_dim) {
+  if (type == KvType::kQ8_0) return (head_dim + 31) / 32 * int64_t{sizeof(BlockQ8_0)};
+  return head_dim * (type == KvType::kF32 ? 4 : 2);
+}
 
 // Weights in the order that a kernel reads; kernels/packed_matrix.h owns them.
 struct PackedView {
@@ -60,7 +66,7 @@ struct AttendArgs {
   float* const* out;      // [n_queries] rows of head_dim.
   const int64_t* n_keys;  // [n_queries] query i sees keys [0, n_keys[i]), at least one.
   KvType kv_type;
-  const void* const* k_tiles;  // Tile j: keys j * kKeyTile and on, [kKeyTile, head_dim] dense.
+  const void* const* k_tiles;  // Tile j: keys j * kKeyTile and on, [kKeyTile] rows of KvRowBytes.
   const void* const* v_tiles;
   float* scratch;  // AttendScratchFloats(head_dim) floats.
 };
@@ -106,7 +112,7 @@ struct KernelTable {
 // Rows are packed in groups of this many, whatever the instruction set.
 inline constexpr int kPackRows = 16;
 
-constexpr int64_t AttendScratchFloats(int head_dim) { return 4 * (kKeyTile + head_dim + 8) * 4; }
+constexpr int64_t AttendScratchFloats(int head_dim) { return (2 * kKeyTile + 4) * head_dim; }
 
 // The tables this machine can run, slowest first; scalar is always there.
 std::vector<const KernelTable*> AvailableKernels();
@@ -114,8 +120,10 @@ std::vector<const KernelTable*> AvailableKernels();
 // machine cannot run that one.
 const KernelTable& SelectedKernels();
 
-// cos and sin of position * theta^(-2i / head_dim) for i in [0, head_dim / 2): computed in double
-// with our own functions, rounded once to f32. out arrays: [head_dim / 2].
-void RopeAngles(int64_t position, double theta, int head_dim, float* cos, float* sin);
+// theta^(-2i / dim) for i in [0, dim / 2), in double with our own functions.
+std::vector<double> RopeFrequencies(double theta, int dim);
+// cos and sin of position * frequency for each frequency: computed in double with our own
+// functions, rounded once to f32. out arrays: [frequencies.size()].
+void RopeAngles(int64_t position, std::span<const double> frequencies, float* cos, float* sin);
 
 }  // namespace shoal

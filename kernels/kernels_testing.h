@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <random>
@@ -41,6 +43,51 @@ inline std::vector<float> RandomFloats(int64_t n, uint32_t seed) {
   return out;
 }
 
+// All types from `first` on.
+inline std::vector<DType> AllTypes(DType first) {
+  std::vector<DType> types;
+  for (int i = static_cast<int>(first); i <= static_cast<int>(kLastDType); ++i) {
+    types.push_back(static_cast<DType>(i));
+  }
+  return types;
+}
+
+// Where the f16 factors of a block lie. MXFP4 and NVFP4 have none, and IQ1_M has a quarter of its
+// own in each of four words.
+inline std::vector<int> F16Offsets(DType dtype) {
+  switch (dtype) {
+    case DType::kF32:
+    case DType::kF16:
+    case DType::kBF16:
+    case DType::kMXFP4:
+    case DType::kNVFP4:
+    case DType::kIQ1_M:
+      return {};
+    case DType::kQ4_K:
+    case DType::kQ5_K:
+    case DType::kQ4_1:
+    case DType::kQ5_1:
+      return {0, 2};
+    case DType::kQ2_K:
+      return {offsetof(BlockQ2_K, d), offsetof(BlockQ2_K, dmin)};
+    case DType::kQ6_K:
+    case DType::kQ3_K:
+    case DType::kTQ1_0:
+    case DType::kTQ2_0:
+      return {Traits(dtype).block_bytes - 2};
+    default:
+      return {0};
+  }
+}
+
+inline bool HoldsF16(DType dtype, int64_t at) {
+  if (dtype == DType::kIQ1_M) {
+    return at >= static_cast<int64_t>(offsetof(BlockIQ1_M, scales)) && at % 2 == 1;
+  }
+  const std::vector<int> offsets = F16Offsets(dtype);
+  return std::any_of(offsets.begin(), offsets.end(), [at](int o) { return at / 2 == o / 2; });
+}
+
 // Any bits where any bits are a weight, and scales of either sign up to 2^-4 in file order. One
 // block in 16 has scale zero (MXFP4, which has neither zero nor sign: the smallest).
 inline std::vector<std::byte> RandomWeights(DType dtype, int64_t rows, int64_t cols,
@@ -49,45 +96,38 @@ inline std::vector<std::byte> RandomWeights(DType dtype, int64_t rows, int64_t c
   const DTypeTraits traits = Traits(dtype);
   std::vector<std::byte> out(static_cast<size_t>(rows * RowBytes(dtype, cols)));
   for (std::byte& b : out) b = static_cast<std::byte>(random.Bits() >> 24);
-  const auto put_f16 = [&](size_t offset, float value) {
-    const uint16_t bits = F16FromF32(value);
+  const auto put = [&](size_t offset, auto bits) {
     std::memcpy(out.data() + offset, &bits, sizeof(bits));
   };
   for (size_t at = 0; at < out.size(); at += static_cast<size_t>(traits.block_bytes)) {
     const float d = random.Below(16) == 0 ? 0.0F : random.Uniform() * 0x1p-4F;
+    const std::vector<int> offsets = F16Offsets(dtype);
+    for (auto o = offsets.rbegin(); o != offsets.rend(); ++o) {
+      put(at + static_cast<size_t>(*o),
+          F16FromF32(*o == offsets[0] ? d : random.Uniform() * 0x1p-4F));
+    }
     switch (dtype) {
-      case DType::kQ4_K:
-      case DType::kQ5_K:
-        put_f16(at + offsetof(BlockQ4_K, dmin), random.Uniform() * 0x1p-4F);
-        [[fallthrough]];
-      case DType::kQ8_0:
-      case DType::kQ4_0:
-      case DType::kIQ4_XS:
-        put_f16(at, d);
-        break;
-      case DType::kQ6_K:
-        put_f16(at + offsetof(BlockQ6_K, d), d);
-        break;
       case DType::kMXFP4:
         out[at] = static_cast<std::byte>(d == 0.0F ? 0 : 112 + random.Below(12));
         break;
-      case DType::kTQ2_0:
-        put_f16(at + offsetof(BlockTQ2_0, d), d);
+      case DType::kIQ1_M:
+        for (size_t i = 0; i < 4; ++i) {
+          std::byte& quarter = out[at + offsetof(BlockIQ1_M, scales) + 2 * i + 1];
+          const int bits = (F16FromF32(d) >> (4 * i)) & 15;
+          quarter = (quarter & std::byte{15}) | static_cast<std::byte>(bits << 4);
+        }
         break;
       case DType::kF16:
-        put_f16(at, random.Uniform());
+        put(at, F16FromF32(random.Uniform()));
         break;
-      case DType::kBF16: {
-        const uint32_t bits = std::bit_cast<uint32_t>(random.Uniform());
-        const uint16_t high = static_cast<uint16_t>(bits >> 16);
-        std::memcpy(out.data() + at, &high, sizeof(high));
+      case DType::kBF16:
+        put(at, static_cast<uint16_t>(std::bit_cast<uint32_t>(random.Uniform()) >> 16));
         break;
-      }
-      case DType::kF32: {
-        const float value = random.Uniform();
-        std::memcpy(out.data() + at, &value, sizeof(value));
+      case DType::kF32:
+        put(at, random.Uniform());
         break;
-      }
+      default:
+        break;
     }
   }
   return out;
@@ -146,6 +186,18 @@ inline RowsView FloatRows(const std::vector<float>& x, int64_t n_rows, int64_t c
   rows.f32 = x.data();
   rows.f32_stride = cols;
   return rows;
+}
+
+// Rows [x.size() / head_dim, head_dim] as the cache stores them, one after another.
+inline std::vector<std::byte> StoredRows(const KernelTable& kernels, const std::vector<float>& x,
+                                         int64_t head_dim, KvType type) {
+  const int64_t n_rows = static_cast<int64_t>(x.size()) / head_dim;
+  const int64_t row_bytes = KvRowBytes(type, head_dim);
+  std::vector<std::byte> out(static_cast<size_t>(n_rows * row_bytes));
+  for (int64_t r = 0; r < n_rows; ++r) {
+    kernels.store_kv(x.data() + r * head_dim, head_dim, type, out.data() + r * row_bytes);
+  }
+  return out;
 }
 
 // FNV-1a over bytes; what golden bits are kept as.

@@ -11,13 +11,11 @@
 // q8 rows with quantized weights; cols is a multiple of the weight type's block. For each block of
 // 32, ascending, with integer sums S over all 32, S0 and S1 over its halves, B of the activations
 // alone, and dx the activations' scale:
-//   Q8_0, Q4_0, TQ2_0  acc = fma(d * dx, float(S), acc)
-//   IQ4_XS             acc = fma((d * sc) * dx, float(S), acc), sc less its offset of 32
-//   MXFP4              acc = fma(2^(e - 128) * dx, float(S), acc)
-//   Q4_K, Q5_K         acc = fma((d * sc) * dx, float(S), acc), then
-//                      acc = fma(-(dmin * m) * dx, float(B), acc)
-//   Q6_K               acc = fma((d * sc0) * dx, float(S0), acc), then
-//                      acc = fma((d * sc1) * dx, float(S1), acc)
+//   one factor f           acc = fma(f * dx, float(S), acc)
+//   and a minimum m        then acc = fma(-m * dx, float(B), acc)
+//   factors of 16 elements acc = fma(f0 * dx, float(S0), acc), acc = fma(f1 * dx, float(S1), acc)
+//   and minima of 16       then the same with -m0 and -m1, and B of the halves
+// What a type's factors and minima are is kernels/weight_block.h, as numbers docs/arithmetic.md.
 // QuantizeRow makes no -128, but rows from elsewhere and weights may hold it: any int8 is exact.
 //
 // f32 rows with any weights: weights as f32 (quantized ones dequantized, each rounded once), 16

@@ -19,11 +19,14 @@ constexpr int kMaxTiles = 4;          // Tiles of activations per pass over the 
 constexpr int kGroups = 2;            // Groups of 16 outputs that share a pass over activations.
 constexpr int64_t kPanelBlocks = 64;  // Columns whose activations are arranged at once.
 
+template <typename Format>
+constexpr int kParts = Format::kHalves ? 2 : 1;  // Sums of a block.
+
 // Activations of a panel, in the order that tiles read.
 struct alignas(64) Panel {
   int8_t q[kMaxTiles][kPanelBlocks][kTile][32];
   float scale[kMaxTiles][kPanelBlocks][kTile];
-  float sum[kMaxTiles][kPanelBlocks][kTile];  // For formats with minima.
+  float sum[kMaxTiles][2 * kPanelBlocks][kTile];  // For formats with minima.
 };
 
 // Takes jobs one after another; Finish does what is left of the last.
@@ -62,11 +65,11 @@ void UnpackChunk(const typename Format::Group* groups, int64_t begin, int64_t n,
     __m512i words[8];
     LoadWords<Signed, Format>(group, b, 0, words);
     for (int k = 0; k < 8; ++k) _mm512_store_si512(out->w[i][k], words[k]);
-    for (int part = 0; part < (Format::kHalves ? 2 : 1); ++part) {
+    for (int part = 0; part < kParts<Format>; ++part) {
       _mm512_store_ps(out->scale[i][part], Format::Scale(group, b, 0, part));
-    }
-    if constexpr (Format::kMins) {
-      _mm512_store_ps(out->negated_min[i], Signed::Negate(Format::Min(group, b, 0)));
+      if constexpr (Format::kMins) {
+        _mm512_store_ps(out->negated_min[i][part], Signed::Negate(Format::Min(group, b, 0, part)));
+      }
     }
   }
 }
@@ -100,9 +103,9 @@ void ArrangeRows(const RowsView& x, int64_t first, int64_t n_rows, int64_t begin
     }
     if constexpr (Format::kMins) {
       for (int t = 0; t < n_here; ++t) {
-        int32_t sums[kPanelBlocks];
+        int32_t sums[2 * kPanelBlocks];
         SumBlocks<Signed, Format>(q[t], n_blocks, sums);
-        for (int64_t b = 0; b < n_blocks; ++b) {
+        for (int64_t b = 0; b < kParts<Format> * n_blocks; ++b) {
           __builtin_memcpy(&panel->sum[tile][b][t], &sums[b], sizeof(float));
         }
       }
@@ -165,7 +168,7 @@ void MultiplyRows(const PackedView& w, const RowsView& x, int64_t first, int64_t
           for (int64_t g = 0; g < n_here; ++g) {
             runner.Run({.q = panel.q[i] + (chunk - begin),
                         .dx = panel.scale[i] + (chunk - begin),
-                        .sum = panel.sum[i] + (chunk - begin),
+                        .sum = panel.sum[i] + kParts<Format> * (chunk - begin),
                         .weights = &weights[turn][g],
                         .acc = acc[g] + i * kTile,
                         .n_blocks = n_chunk});

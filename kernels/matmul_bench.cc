@@ -49,9 +49,7 @@ void BenchMatmul(benchmark::State& state, const KernelTable* kernels, DType dtyp
 
 void RegisterAll() {
   for (const KernelTable* kernels : AvailableKernels()) {
-    for (const DType dtype :
-         {DType::kQ4_0, DType::kQ8_0, DType::kQ4_K, DType::kQ6_K, DType::kQ5_K, DType::kIQ4_XS,
-          DType::kMXFP4, DType::kTQ2_0, DType::kF32, DType::kF16, DType::kBF16}) {
+    for (const DType dtype : AllTypes(DType::kF32)) {
       for (const int64_t n_rows : {1, 4, 64}) {
         const std::string name = "Matmul/" + std::string(IsaName(kernels->isa)) + "/" +
                                  std::string(Traits(dtype).name) +

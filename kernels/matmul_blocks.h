@@ -26,7 +26,8 @@
 //   HalfSums(q, sums)        sums[8] of the 16-element halves of four blocks
 //   kPairsFrom, PairRows(a, b, n_blocks, out)    or neither: from how many rows of activations on
 //                            Dot takes them in pairs, and how two become one: 64 bytes a block,
-//                            which are q[t] of an even t
+//                            which are q[t] of an even t; the last of an odd kTile is paired with
+//                            itself
 // Dot takes weights as unsigned bytes up to kLargest, or if kSigned as signed ones; any int8 may
 // stand in q. What makes weights unsigned is taken off by starting a block's sum from -kOffset
 // times the sum of its activations.
@@ -91,6 +92,13 @@ struct Count {
   static constexpr int value = n;
 };
 
+// Calls body(Count<n>()) for n from 1 to kMost.
+template <int kMost, typename Body>
+inline void WithCount(int n, Body body) {
+  if (n == kMost) return body(Count<kMost>());
+  if constexpr (kMost > 1) WithCount<kMost - 1>(n, body);
+}
+
 template <typename S, int kTile>
 constexpr bool TakesPairs() {
   if constexpr (requires { S::kPairsFrom; }) return kTile >= S::kPairsFrom;
@@ -127,22 +135,29 @@ inline void AddBlock(const typename Format::Group& group, int64_t in_group, int 
     }
   }
   if constexpr (Format::kMins) {
-    const typename S::Floats negated_min = S::Negate(Format::Min(group, in_group, row));
-    for (int t = 0; t < kTile; ++t) {
-      const typename S::Floats dx = S::SetFloats(x.scales[t][b]);
-      float sum;
-      __builtin_memcpy(&sum, &x.sums[t][b - begin], sizeof(sum));
-      acc[t] = S::MulAdd(S::Mul(negated_min, dx), S::SetFloats(sum), acc[t]);
+    for (int part = 0; part < kParts; ++part) {
+      const typename S::Floats negated_min = S::Negate(Format::Min(group, in_group, row, part));
+      for (int t = 0; t < kTile; ++t) {
+        const typename S::Floats dx = S::SetFloats(x.scales[t][b]);
+        float sum;
+        __builtin_memcpy(&sum, &x.sums[t][kParts * (b - begin) + part], sizeof(sum));
+        acc[t] = S::MulAdd(S::Mul(negated_min, dx), S::SetFloats(sum), acc[t]);
+      }
     }
   }
 }
 
-// Where memory is what is waited for, the processor alone asks for it too late.
-constexpr int64_t kPrefetchBytes = 4096;
-template <typename Group>
-inline void PrefetchAfter(const Group* group) {
-  const char* ahead = reinterpret_cast<const char*>(group) + kPrefetchBytes;
-  for (size_t i = 0; i < sizeof(Group); i += 64) __builtin_prefetch(ahead + i);
+// Asks for what comes after a group's block, block by block: a burst of requests would hold back
+// loads.
+template <typename Format>
+inline void PrefetchAfter(const typename Format::Group& group, int64_t in_group) {
+  const char* begin = reinterpret_cast<const char*>(&group);
+  constexpr int64_t kLines = sizeof(group) / 64;
+  const char* end = begin + (in_group + 1) * kLines / Format::kGroupBlocks * 64;
+  for (const char* p = begin + in_group * kLines / Format::kGroupBlocks * 64; p < end; p += 64) {
+    __builtin_prefetch(p + kNearBytes, /*rw=*/0, /*locality=*/3);
+    __builtin_prefetch(p + kFarBytes, /*rw=*/0, /*locality=*/2);
+  }
 }
 
 // Products of kTile rows, whose results begin at y. A chunk after the first goes on from y.
@@ -156,7 +171,8 @@ void MultiplyTile(const PackedView& w, ActivationTile<S>& x, bool first_pass, in
   const int64_t n_blocks = w.cols / 32;
   const int64_t n_groups = (n_blocks + Format::kGroupBlocks - 1) / Format::kGroupBlocks;
   const auto* groups = reinterpret_cast<const typename Format::Group*>(w.data);
-  alignas(16) int8_t pairs[TakesPairs<S, kTile>() ? kTile * kChunkBlocks * 32 : 1];
+  constexpr int kPairs = (kTile + 1) / 2;  // An odd row is its own partner.
+  alignas(16) int8_t pairs[TakesPairs<S, kTile>() ? kPairs * kChunkBlocks * 64 : 1];
   for (int64_t begin = 0; begin < n_blocks; begin += kChunkBlocks) {
     const int64_t end = begin + kChunkBlocks < n_blocks ? begin + kChunkBlocks : n_blocks;
     if constexpr (kSums) {
@@ -165,10 +181,11 @@ void MultiplyTile(const PackedView& w, ActivationTile<S>& x, bool first_pass, in
       }
     }
     if constexpr (TakesPairs<S, kTile>()) {
-      for (int t = 0; t < kTile; t += 2) {
-        int8_t* pair = pairs + t * kChunkBlocks * 32;
-        S::PairRows(x.q[t] + begin * 32, x.q[t + 1] + begin * 32, end - begin, pair);
-        x.pairs[t / 2] = pair;
+      for (int i = 0; i < kPairs; ++i) {
+        x.pairs[i] = pairs + i * kChunkBlocks * 64;
+        const int8_t* partner = x.q[2 * i + 1 < kTile ? 2 * i + 1 : 2 * i];
+        S::PairRows(x.q[2 * i] + begin * 32, partner + begin * 32, end - begin,
+                    pairs + i * kChunkBlocks * 64);
       }
     }
     for (int64_t n = row_begin; n < row_end; n += kSpans * S::kLanes) {
@@ -183,12 +200,11 @@ void MultiplyTile(const PackedView& w, ActivationTile<S>& x, bool first_pass, in
         }
       }
       for (int64_t b = begin; b < end; ++b) {
-        if (first_pass && row == 0 && b % Format::kGroupBlocks == 0) {
-          PrefetchAfter(row_group + b / Format::kGroupBlocks);
-        }
+        const typename Format::Group& group = row_group[b / Format::kGroupBlocks];
+        const int64_t in_group = b % Format::kGroupBlocks;
+        if (first_pass && row == 0) PrefetchAfter<Format>(group, in_group);
         for (int s = 0; s < kSpans; ++s) {
-          AddBlock<S, Format, kTile>(row_group[b / Format::kGroupBlocks], b % Format::kGroupBlocks,
-                                     row + s * S::kLanes, x, begin, b, acc[s]);
+          AddBlock<S, Format, kTile>(group, in_group, row + s * S::kLanes, x, begin, b, acc[s]);
         }
       }
       for (int s = 0; s < kSpans; ++s) {
@@ -207,23 +223,16 @@ void MultiplyBlocks(const PackedView& w, const RowsView& x, int64_t row_begin, i
   ActivationTile<S> tile;
   for (int64_t i = 0; i < x.n_rows;) {
     const int64_t left = x.n_rows - i;
-    const int n_tile = left >= 8 && S::kMaxTile >= 8 ? 8 : left >= 4 ? 4 : static_cast<int>(left);
+    const int n_tile = left < S::kMaxTile ? static_cast<int>(left) : S::kMaxTile;
     for (int t = 0; t < n_tile; ++t) {
       const int64_t r = x.row_map == nullptr ? i + t : x.row_map[i + t];
       tile.q[t] = x.q8 + r * x.q8_stride;
       tile.scales[t] = x.scales + r * x.scale_stride;
     }
-    const auto multiply = [&](auto n) {
+    WithCount<S::kMaxTile>(n_tile, [&](auto n) {
       MultiplyTile<S, Format, decltype(n)::value>(w, tile, i == 0, row_begin, row_end,
                                                   y + i * y_stride, y_stride);
-    };
-    if constexpr (S::kMaxTile >= 8) {
-      if (n_tile == 8) multiply(Count<8>());
-    }
-    if (n_tile == 4) multiply(Count<4>());
-    if (n_tile == 3) multiply(Count<3>());
-    if (n_tile == 2) multiply(Count<2>());
-    if (n_tile == 1) multiply(Count<1>());
+    });
     i += n_tile;
   }
 }
@@ -247,7 +256,33 @@ inline void WithFormat(DType dtype, Body body) {
     case DType::kMXFP4:
       return body(FormatMXFP4<S>());
     case DType::kTQ2_0:
+    case DType::kTQ1_0:
       return body(FormatTQ2_0<S>());
+    case DType::kQ1_0:
+    case DType::kQ2_0:
+      return body(FormatQ2_0<S>());
+    case DType::kQ4_1:
+      return body(FormatQ4_1<S>());
+    case DType::kQ5_0:
+      return body(FormatQ5_0<S>());
+    case DType::kQ5_1:
+      return body(FormatQ5_1<S>());
+    case DType::kQ2_K:
+      return body(FormatQ2_K<S>());
+    case DType::kIQ4_NL:
+      return body(FormatIQ4_NL<S>());
+    case DType::kNVFP4:
+      return body(FormatNVFP4<S>());
+    case DType::kIQ2_XXS:
+    case DType::kIQ3_XXS:
+    case DType::kIQ3_S:
+    case DType::kIQ1_S:
+      return body(FormatCoded<S, 8>());
+    case DType::kQ3_K:
+    case DType::kIQ2_XS:
+    case DType::kIQ2_S:
+    case DType::kIQ1_M:
+      return body(FormatCoded<S, 16>());
     case DType::kF32:
     case DType::kF16:
     case DType::kBF16:

@@ -4,7 +4,7 @@
 // A format reads from its Group (kernels/row_groups.h), for S::kLanes rows from `row` on:
 //   Words(group, b, row, w)        w[8], the weights of block b plus kOffset as unsigned bytes
 //   Scale(group, b, row, half)     their factor; one for both halves unless kHalves
-//   Min(group, b, row)             what is taken off each value, if kMins
+//   Min(group, b, row, half)       what is taken off each value, if kMins
 // S is an instruction set's registers and what is done with them. Included by the files of those
 // only, after row_groups.h; private to each.
 namespace shoal {
@@ -25,6 +25,38 @@ inline void UnpackNibbles(const Nibbles& q, int row, typename S::Bytes* w) {
     w[k] = S::template Field<0, 0x0F>(both);
     w[k + 4] = S::template Field<4, 0x0F>(both);
   }
+}
+
+template <typename S>
+inline void UnpackFiveBits(const FiveBits& q, int row, typename S::Bytes* w) {
+  UnpackNibbles<S>(q.lower, row, w);
+  const typename S::Bytes upper = S::LoadBytes(q.upper[row]);
+  w[0] = S::Or(w[0], S::template Field<-4, 0x10>(upper));
+  w[1] = S::Or(w[1], S::template Field<-3, 0x10>(upper));
+  w[2] = S::Or(w[2], S::template Field<-2, 0x10>(upper));
+  w[3] = S::Or(w[3], S::template Field<-1, 0x10>(upper));
+  w[4] = S::Or(w[4], S::template Field<0, 0x10>(upper));
+  w[5] = S::Or(w[5], S::template Field<1, 0x10>(upper));
+  w[6] = S::Or(w[6], S::template Field<2, 0x10>(upper));
+  w[7] = S::Or(w[7], S::template Field<3, 0x10>(upper));
+}
+
+template <typename S>
+inline void UnpackTwoBits(const TwoBits& q, int row, typename S::Bytes* w) {
+  for (int h = 0; h < 2; ++h) {
+    const typename S::Bytes four = S::LoadBytes(q[h][row]);
+    w[4 * h] = S::template Field<0, 3>(four);
+    w[4 * h + 1] = S::template Field<2, 3>(four);
+    w[4 * h + 2] = S::template Field<4, 3>(four);
+    w[4 * h + 3] = S::template Field<6, 3>(four);
+  }
+}
+
+// Nibbles are indices of a table of unsigned bytes.
+template <typename S>
+inline void LookUpNibbles(const Nibbles& q, const uint8_t* table, int row, typename S::Bytes* w) {
+  UnpackNibbles<S>(q, row, w);
+  for (int k = 0; k < 8; ++k) w[k] = S::Lookup(table, w[k]);
 }
 
 template <typename S>
@@ -64,7 +96,7 @@ struct FormatWithMins : FormatTraits {
   static typename S::Floats Scale(const Group& group, int64_t b, int row, int /*half*/) {
     return S::Mul(S::FromF16(group.d + row), S::FromU8(group.scale[b] + row));
   }
-  static typename S::Floats Min(const Group& group, int64_t b, int row) {
+  static typename S::Floats Min(const Group& group, int64_t b, int row, int /*half*/) {
     return S::Mul(S::FromF16(group.dmin + row), S::FromU8(group.min[b] + row));
   }
 };
@@ -81,16 +113,7 @@ struct FormatQ5_K : FormatWithMins<S, GroupQ5K> {
   static constexpr int kLargest = 31;
 
   static void Words(const GroupQ5K& group, int64_t b, int row, typename S::Bytes* w) {
-    UnpackNibbles<S>(group.q[b].lower, row, w);
-    const typename S::Bytes upper = S::LoadBytes(group.q[b].upper[row]);
-    w[0] = S::Or(w[0], S::template Field<-4, 0x10>(upper));
-    w[1] = S::Or(w[1], S::template Field<-3, 0x10>(upper));
-    w[2] = S::Or(w[2], S::template Field<-2, 0x10>(upper));
-    w[3] = S::Or(w[3], S::template Field<-1, 0x10>(upper));
-    w[4] = S::Or(w[4], S::template Field<0, 0x10>(upper));
-    w[5] = S::Or(w[5], S::template Field<1, 0x10>(upper));
-    w[6] = S::Or(w[6], S::template Field<2, 0x10>(upper));
-    w[7] = S::Or(w[7], S::template Field<3, 0x10>(upper));
+    UnpackFiveBits<S>(group.q[b], row, w);
   }
 };
 
@@ -135,8 +158,7 @@ struct FormatIQ4_XS : FormatTraits {
   static constexpr UnsignedTable<kOffset> kTable{kIQ4Values};
 
   static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
-    UnpackNibbles<S>(group.q[b], row, w);
-    for (int k = 0; k < 8; ++k) w[k] = S::Lookup(kTable.bytes, w[k]);
+    LookUpNibbles<S>(group.q[b], kTable.bytes, row, w);
   }
   static typename S::Floats Scale(const Group& group, int64_t b, int row, int /*half*/) {
     return S::Mul(S::FromF16(group.d + row), S::FromI8(group.scale[b] + row));
@@ -152,8 +174,7 @@ struct FormatMXFP4 : FormatTraits {
   static constexpr UnsignedTable<kOffset> kTable{kMXFP4Values};
 
   static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
-    UnpackNibbles<S>(group.q[b], row, w);
-    for (int k = 0; k < 8; ++k) w[k] = S::Lookup(kTable.bytes, w[k]);
+    LookUpNibbles<S>(group.q[b], kTable.bytes, row, w);
   }
   static typename S::Floats Scale(const Group& group, int64_t b, int row, int /*half*/) {
     return S::FromE8M0Halved(group.e[b] + row);
@@ -168,16 +189,135 @@ struct FormatTQ2_0 : FormatTraits {
   static constexpr int kOffset = 1;
 
   static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
-    for (int h = 0; h < 2; ++h) {
-      const typename S::Bytes four = S::LoadBytes(group.q[b][h][row]);
-      w[4 * h] = S::template Field<0, 3>(four);
-      w[4 * h + 1] = S::template Field<2, 3>(four);
-      w[4 * h + 2] = S::template Field<4, 3>(four);
-      w[4 * h + 3] = S::template Field<6, 3>(four);
-    }
+    UnpackTwoBits<S>(group.q[b], row, w);
   }
   static typename S::Floats Scale(const Group& group, int64_t /*b*/, int row, int /*half*/) {
     return S::FromF16(group.d + row);
+  }
+};
+
+template <typename S>
+struct FormatQ2_0 : FormatTraits {
+  using Group = GroupQ2;
+  static constexpr int kLargest = 3;
+  static constexpr int kOffset = 1;
+
+  static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
+    UnpackTwoBits<S>(group.q[b], row, w);
+  }
+  static typename S::Floats Scale(const Group& group, int64_t b, int row, int /*half*/) {
+    return S::FromF16(group.d[b] + row);
+  }
+};
+
+template <typename S>
+struct FormatQ5_0 : FormatTraits {
+  using Group = GroupQ5;
+  static constexpr int kLargest = 31;
+  static constexpr int kOffset = 16;
+
+  static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
+    UnpackFiveBits<S>(group.q[b], row, w);
+  }
+  static typename S::Floats Scale(const Group& group, int64_t b, int row, int /*half*/) {
+    return S::FromF16(group.d[b] + row);
+  }
+};
+
+// Q4_1 and Q5_1: groups alike but for the weights.
+template <typename S, typename GroupMin>
+struct FormatWithF16Mins : FormatTraits {
+  using Group = GroupMin;
+  static constexpr bool kMins = true;
+
+  static typename S::Floats Scale(const Group& group, int64_t b, int row, int /*half*/) {
+    return S::FromF16(group.d[b] + row);
+  }
+  static typename S::Floats Min(const Group& group, int64_t b, int row, int /*half*/) {
+    return S::FromF16(group.dmin[b] + row);
+  }
+};
+
+template <typename S>
+struct FormatQ4_1 : FormatWithF16Mins<S, GroupQ4Min> {
+  static void Words(const GroupQ4Min& group, int64_t b, int row, typename S::Bytes* w) {
+    UnpackNibbles<S>(group.q[b], row, w);
+  }
+};
+
+template <typename S>
+struct FormatQ5_1 : FormatWithF16Mins<S, GroupQ5Min> {
+  static constexpr int kLargest = 31;
+
+  static void Words(const GroupQ5Min& group, int64_t b, int row, typename S::Bytes* w) {
+    UnpackFiveBits<S>(group.q[b], row, w);
+  }
+};
+
+template <typename S>
+struct FormatQ2_K : FormatTraits {
+  using Group = GroupQ2K;
+  static constexpr int kGroupBlocks = 8;
+  static constexpr int kLargest = 3;
+  static constexpr bool kHalves = true;
+  static constexpr bool kMins = true;
+
+  static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
+    UnpackTwoBits<S>(group.q[b], row, w);
+  }
+  static typename S::Floats Scale(const Group& group, int64_t b, int row, int half) {
+    return S::Mul(S::FromF16(group.d + row), S::FromI8(group.scale[2 * b + half] + row));
+  }
+  static typename S::Floats Min(const Group& group, int64_t b, int row, int half) {
+    return S::Mul(S::FromF16(group.dmin + row), S::FromU8(group.min[2 * b + half] + row));
+  }
+};
+
+template <typename S>
+struct FormatIQ4_NL : FormatTraits {
+  using Group = GroupQ4;
+  static constexpr int kLargest = 113 + 128;
+  static constexpr int kOffset = 128;
+  static constexpr UnsignedTable<kOffset> kTable{kIQ4Values};
+
+  static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
+    LookUpNibbles<S>(group.q[b], kTable.bytes, row, w);
+  }
+  static typename S::Floats Scale(const Group& group, int64_t b, int row, int /*half*/) {
+    return S::FromF16(group.d[b] + row);
+  }
+};
+
+template <typename S>
+struct FormatNVFP4 : FormatTraits {
+  using Group = GroupNVFP4;
+  static constexpr int kLargest = 24;
+  static constexpr int kOffset = 12;
+  static constexpr bool kHalves = true;
+  static constexpr UnsignedTable<kOffset> kTable{kMXFP4Values};
+
+  static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
+    LookUpNibbles<S>(group.q[b], kTable.bytes, row, w);
+  }
+  static typename S::Floats Scale(const Group& group, int64_t b, int row, int half) {
+    return S::FromF16(group.d[2 * b + half] + row);
+  }
+};
+
+template <typename S, int kScales>
+struct FormatCoded : FormatTraits {
+  using Group = GroupCoded<kScales>;
+  static constexpr int kGroupBlocks = 8;
+  static constexpr int kLargest = 127;
+  static constexpr int kOffset = Group::kOffset;
+  static constexpr bool kHalves = kScales == 16;
+
+  static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
+    LookUpNibbles<S>(group.q[b], group.table, row, w);
+  }
+  static typename S::Floats Scale(const Group& group, int64_t b, int row, int half) {
+    const int8_t* scale = group.scale[kHalves ? 2 * b + half : b] + row;
+    return S::Mul(S::Mul(S::FromF16(group.d + row), S::FromI8(scale)), S::SetFloats(group.factor));
   }
 };
 

@@ -42,7 +42,7 @@ struct NeonI8mm : V128 {
         high_sums = vmmlaq_s32(high_sums, high[i], pair);
       }
       sums[t] = vaddq_s32(sums[t], vuzp1q_s32(low_sums, high_sums));
-      sums[t + 1] = vaddq_s32(sums[t + 1], vuzp2q_s32(low_sums, high_sums));
+      if (t + 1 < kTile) sums[t + 1] = vaddq_s32(sums[t + 1], vuzp2q_s32(low_sums, high_sums));
     }
   }
 };

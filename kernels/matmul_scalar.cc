@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "base/check.h"
 #include "kernels/matmul.h"
@@ -22,15 +23,14 @@ int32_t IntegerDot(const int8_t* a, const int8_t* b, int n) {
 
 // One block of 32 of a quantized product, as the contract has it.
 float AddBlock(DType dtype, const WeightBlock& w, const int8_t* x, float dx, float acc) {
-  if (dtype == DType::kQ6_K) {
-    acc = std::fma(w.scale[0] * dx, static_cast<float>(IntegerDot(w.q, x, 16)), acc);
-    return std::fma(w.scale[1] * dx, static_cast<float>(IntegerDot(w.q + 16, x + 16, 16)), acc);
+  const int n = ScalesHalves(dtype) ? 16 : 32;
+  for (int i = 0; i < 32; i += n) {
+    const auto sum = static_cast<float>(IntegerDot(w.q + i, x + i, n));
+    acc = std::fma(w.scale[i / 16] * dx, sum, acc);
   }
-  acc = std::fma(w.scale[0] * dx, static_cast<float>(IntegerDot(w.q, x, 32)), acc);
-  if (dtype == DType::kQ4_K || dtype == DType::kQ5_K) {
-    int32_t sum = 0;
-    for (int i = 0; i < 32; ++i) sum += x[i];
-    acc = std::fma(-w.min * dx, static_cast<float>(sum), acc);
+  for (int i = 0; HasMins(dtype) && i < 32; i += n) {
+    const auto sum = static_cast<float>(std::accumulate(x + i, x + i + n, 0));
+    acc = std::fma(-w.min[i / 16] * dx, sum, acc);
   }
   return acc;
 }

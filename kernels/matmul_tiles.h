@@ -66,13 +66,13 @@ inline void OddProduct(const int8_t* a, const int8_t* w, Sums* sums) {
 struct alignas(64) WeightChunk {
   int8_t w[kChunk][8][kTile][4];  // Signed.
   float scale[kChunk][2][kTile];
-  float negated_min[kChunk][kTile];
+  float negated_min[kChunk][2][kTile];
 };
 
 struct Job {
   const int8_t (*q)[kTile][32];  // Activations of the job's first block.
   const float (*dx)[kTile];
-  const float (*sum)[kTile];
+  const float (*sum)[kTile];  // Two for a block where halves have factors.
   const WeightChunk* weights;
   float (*acc)[kTile];  // [16 activation rows][16 outputs]
   int64_t n_blocks;
@@ -107,12 +107,14 @@ inline void FloatStep(const Job& job, int64_t b, const JobSums& sums, __m512* ac
     }
   }
   if constexpr (Format::kMins) {
-    const __m512 negated_min = _mm512_load_ps(job.weights->negated_min[b]);
+    for (int part = 0; part < kParts; ++part) {
+      const __m512 negated_min = _mm512_load_ps(job.weights->negated_min[b][part]);
 #pragma GCC unroll 16
-    for (int t = 0; t < kTile; ++t) {
-      const __m512 dx = _mm512_set1_ps(job.dx[b][t]);
-      acc[t] =
-          _mm512_fmadd_ps(_mm512_mul_ps(negated_min, dx), _mm512_set1_ps(job.sum[b][t]), acc[t]);
+      for (int t = 0; t < kTile; ++t) {
+        const __m512 dx = _mm512_set1_ps(job.dx[b][t]);
+        const __m512 sum = _mm512_set1_ps(job.sum[kParts * b + part][t]);
+        acc[t] = _mm512_fmadd_ps(_mm512_mul_ps(negated_min, dx), sum, acc[t]);
+      }
     }
   }
 }

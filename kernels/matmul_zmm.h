@@ -68,8 +68,8 @@ struct Zmm {
 
   template <int kLargest, int kFirst, int kCount, int kTile>
   static void Dot(const Bytes* w, const int8_t* const* q, Ints* sums) {
-    for (int t = 0; t < kTile; ++t) {
-      for (int k = kFirst; k < kFirst + kCount; ++k) {
+    for (int k = kFirst; k < kFirst + kCount; ++k) {
+      for (int t = 0; t < kTile; ++t) {
         int32_t word;
         __builtin_memcpy(&word, q[t] + 4 * k, sizeof(word));
         sums[t] = _mm512_dpbusd_epi32(sums[t], w[k], _mm512_set1_epi32(word));

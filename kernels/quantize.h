@@ -17,8 +17,8 @@
 // A row of zeros has scale 1; one with an infinity or a NaN is zeros with scale NaN.
 // DecodeF16Row: out = f32(x) * row_scale.
 //
-// StoreKv: x [n] f32 as the cache stores it: f32 unchanged, or f16, half to even, 65520 and above
-// as infinity.
+// StoreKv: x [n] f32 as the cache stores it: f32 unchanged; f16, half to even, 65520 and above as
+// infinity; or BlockQ8_0s: QuantizeRow, its scales then as f16.
 namespace shoal {
 
 namespace scalar {

@@ -84,11 +84,7 @@ void DecodeF16Row(const uint16_t* x, int64_t n, float row_scale, float* out) {
 }
 
 void StoreKv(const float* x, int64_t n, KvType type, void* out) {
-  if (type == KvType::kF32) {
-    __builtin_memcpy(out, x, static_cast<size_t>(n) * sizeof(float));
-    return;
-  }
-  EncodeF16(x, n, 1.0F, static_cast<uint16_t*>(out));
+  StoreRow(x, n, type, out, QuantizeBlock, EncodeF16);
 }
 
 }  // namespace shoal::neon

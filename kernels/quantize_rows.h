@@ -48,5 +48,26 @@ inline void EncodeScaledRow(int32_t largest, const float* x, int64_t n, uint16_t
   encode(x, n, FloatFromBits((127 - exponent) << 23), out);
 }
 
+// StoreKv out of the two above.
+template <typename QuantizeBlock, typename Encode>
+inline void StoreRow(const float* x, int64_t n, KvType type, void* out,
+                     QuantizeBlock quantize_block, Encode encode) {
+  switch (type) {
+    case KvType::kF32:
+      __builtin_memcpy(out, x, static_cast<size_t>(n) * sizeof(float));
+      return;
+    case KvType::kF16:
+      return encode(x, n, 1.0F, static_cast<uint16_t*>(out));
+    case KvType::kQ8_0:
+      auto* block = static_cast<BlockQ8_0*>(out);
+      for (int64_t i = 0; i < n; i += 32, ++block) {
+        float scale;
+        QuantizeBlocks(x + i, n - i < 32 ? n - i : 32, block->q, &scale, quantize_block);
+        encode(&scale, 1, 1.0F, &block->d);
+      }
+      return;
+  }
+}
+
 }  // namespace
 }  // namespace shoal

@@ -60,12 +60,25 @@ void DecodeF16Row(const uint16_t* x, int64_t n, float row_scale, float* out) {
 }
 
 void StoreKv(const float* x, int64_t n, KvType type, void* out) {
-  if (type == KvType::kF32) {
-    std::memcpy(out, x, static_cast<size_t>(n) * sizeof(float));
-    return;
+  switch (type) {
+    case KvType::kF32:
+      std::memcpy(out, x, static_cast<size_t>(n) * sizeof(float));
+      return;
+    case KvType::kF16: {
+      auto* half = static_cast<uint16_t*>(out);
+      for (int64_t i = 0; i < n; ++i) half[i] = F16FromF32(x[i]);
+      return;
+    }
+    case KvType::kQ8_0: {
+      auto* block = static_cast<BlockQ8_0*>(out);
+      for (int64_t i = 0; i < n; i += kActivationBlock, ++block) {
+        float scale;
+        QuantizeRow(x + i, std::min<int64_t>(n - i, kActivationBlock), block->q, &scale);
+        block->d = F16FromF32(scale);
+      }
+      return;
+    }
   }
-  uint16_t* half = static_cast<uint16_t*>(out);
-  for (int64_t i = 0; i < n; ++i) half[i] = F16FromF32(x[i]);
 }
 
 }  // namespace shoal::scalar

@@ -132,7 +132,14 @@ std::vector<uint32_t> AllRoundings(const KernelTable& kernels, const std::vector
   kernels.decode_f16_row(half.data(), n, scale, back.data());
   for (const float v : back) keep(v);
   kernels.store_kv(x.data(), n, KvType::kF16, half.data());
-  for (const uint16_t h : half) bits.push_back((h & 0x7FFF) > 0x7C00 ? 0x7E00 : h);
+  const auto keep_half = [&](uint16_t h) { bits.push_back((h & 0x7FFF) > 0x7C00 ? 0x7E00 : h); };
+  for (const uint16_t h : half) keep_half(h);
+  std::vector<BlockQ8_0> blocks((x.size() + 31) / 32);
+  kernels.store_kv(x.data(), n, KvType::kQ8_0, blocks.data());
+  for (const BlockQ8_0& block : blocks) {
+    keep_half(block.d);
+    bits.insert(bits.end(), block.q, block.q + 32);
+  }
   return bits;
 }
 
@@ -150,6 +157,19 @@ TEST(QuantizeTest, EveryVariantGivesTheScalarBits) {
               << special;
         }
       }
+    }
+  }
+}
+
+TEST(StoreKvTest, Q8HasTheScaleOfItsBlockAsF16) {
+  const std::vector<float> x = RandomFloats(71, 6);
+  for (const KernelTable* kernels : AvailableKernels()) {
+    BlockQ8_0 blocks[3];
+    kernels->store_kv(x.data(), 71, KvType::kQ8_0, blocks);
+    const QuantizedRows rounded(*kernels, x, 1, 71);
+    for (size_t i = 0; i < 96; ++i) {
+      EXPECT_EQ(blocks[i / 32].q[i % 32], rounded.q8[i]) << i;
+      EXPECT_EQ(blocks[i / 32].d, F16FromF32(rounded.scales[i / 32])) << i;
     }
   }
 }

@@ -77,12 +77,19 @@ SinCos SinAndCos(double x) {
 
 }  // namespace
 
-void RopeAngles(int64_t position, double theta, int head_dim, float* cos, float* sin) {
+std::vector<double> RopeFrequencies(double theta, int dim) {
+  std::vector<double> frequencies(static_cast<size_t>(dim) / 2);
   const double log_theta = Log(theta);
-  for (int i = 0; i < head_dim / 2; ++i) {
-    const double exponent = static_cast<double>(2 * i) / static_cast<double>(head_dim);
-    const double frequency = ExpDouble(-exponent * log_theta);
-    const SinCos angle = SinAndCos(static_cast<double>(position) * frequency);
+  for (size_t i = 0; i < frequencies.size(); ++i) {
+    const double exponent = static_cast<double>(2 * i) / static_cast<double>(dim);
+    frequencies[i] = ExpDouble(-exponent * log_theta);
+  }
+  return frequencies;
+}
+
+void RopeAngles(int64_t position, std::span<const double> frequencies, float* cos, float* sin) {
+  for (size_t i = 0; i < frequencies.size(); ++i) {
+    const SinCos angle = SinAndCos(static_cast<double>(position) * frequencies[i]);
     cos[i] = static_cast<float>(angle.cos);
     sin[i] = static_cast<float>(angle.sin);
   }

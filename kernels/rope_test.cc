@@ -11,7 +11,7 @@ namespace {
 void ExpectAngles(int64_t position, double theta, int head_dim) {
   std::vector<float> cos(static_cast<size_t>(head_dim / 2));
   std::vector<float> sin(cos.size());
-  RopeAngles(position, theta, head_dim, cos.data(), sin.data());
+  RopeAngles(position, RopeFrequencies(theta, head_dim), cos.data(), sin.data());
   for (int i = 0; i < head_dim / 2; ++i) {
     const long double frequency = powl(theta, -2.0L * i / head_dim);
     const long double angle = static_cast<long double>(position) * frequency;
@@ -35,7 +35,7 @@ TEST(RopeTest, AnglesAreRightToTheLastBitOfF32) {
 TEST(RopeTest, PositionZeroTurnsNothing) {
   float cos[16];
   float sin[16];
-  RopeAngles(0, 10000.0, 32, cos, sin);
+  RopeAngles(0, RopeFrequencies(10000.0, 32), cos, sin);
   for (int i = 0; i < 16; ++i) {
     EXPECT_EQ(cos[i], 1.0F);
     EXPECT_EQ(sin[i], 0.0F);
@@ -47,7 +47,7 @@ TEST(RopeTest, HalfAndAdjacentTurnTheSamePairs) {
     const int d = 24;
     std::vector<float> cos(d / 2);
     std::vector<float> sin(d / 2);
-    RopeAngles(17, 10000.0, d, cos.data(), sin.data());
+    RopeAngles(17, RopeFrequencies(10000.0, d), cos.data(), sin.data());
     std::vector<float> half(d);
     std::vector<float> adjacent(d);
     for (int i = 0; i < d / 2; ++i) {

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "base/check.h"
+#include "kernels/block_parts.h"
 #include "kernels/matmul.h"
 #include "kernels/scalar_math.h"
 #include "kernels/weight_block.h"
@@ -11,31 +13,68 @@
 namespace shoal::grouped {
 namespace {
 
-int64_t GroupBytes(DType dtype, int64_t cols) {
+template <typename Group>
+constexpr int kBlocksOf = std::extent_v<decltype(Group::q)>;
+
+// Calls body with a null pointer to the type's group.
+template <typename Body>
+auto WithGroup(DType dtype, Body body) {
   switch (dtype) {
     case DType::kQ8_0:
-      return (cols + 63) / 64 * static_cast<int64_t>(sizeof(GroupQ8));
+      return body(static_cast<GroupQ8*>(nullptr));
     case DType::kQ4_0:
-      return (cols + 63) / 64 * static_cast<int64_t>(sizeof(GroupQ4));
+    case DType::kIQ4_NL:
+      return body(static_cast<GroupQ4*>(nullptr));
     case DType::kQ4_K:
-      return cols / 256 * static_cast<int64_t>(sizeof(GroupQ4K));
+      return body(static_cast<GroupQ4K*>(nullptr));
     case DType::kQ6_K:
-      return cols / 256 * static_cast<int64_t>(sizeof(GroupQ6K));
+      return body(static_cast<GroupQ6K*>(nullptr));
     case DType::kQ5_K:
-      return cols / 256 * static_cast<int64_t>(sizeof(GroupQ5K));
+      return body(static_cast<GroupQ5K*>(nullptr));
     case DType::kIQ4_XS:
-      return cols / 256 * static_cast<int64_t>(sizeof(GroupIQ4XS));
+      return body(static_cast<GroupIQ4XS*>(nullptr));
     case DType::kMXFP4:
-      return (cols + 127) / 128 * static_cast<int64_t>(sizeof(GroupMXFP4));
+      return body(static_cast<GroupMXFP4*>(nullptr));
     case DType::kTQ2_0:
-      return cols / 256 * static_cast<int64_t>(sizeof(GroupTQ2));
+    case DType::kTQ1_0:
+      return body(static_cast<GroupTQ2*>(nullptr));
+    case DType::kQ1_0:
+    case DType::kQ2_0:
+      return body(static_cast<GroupQ2*>(nullptr));
+    case DType::kQ4_1:
+      return body(static_cast<GroupQ4Min*>(nullptr));
+    case DType::kQ5_0:
+      return body(static_cast<GroupQ5*>(nullptr));
+    case DType::kQ5_1:
+      return body(static_cast<GroupQ5Min*>(nullptr));
+    case DType::kQ2_K:
+      return body(static_cast<GroupQ2K*>(nullptr));
+    case DType::kNVFP4:
+      return body(static_cast<GroupNVFP4*>(nullptr));
+    case DType::kIQ2_XXS:
+    case DType::kIQ3_XXS:
+    case DType::kIQ3_S:
+    case DType::kIQ1_S:
+      return body(static_cast<GroupCoded<8>*>(nullptr));
+    case DType::kQ3_K:
+    case DType::kIQ2_XS:
+    case DType::kIQ2_S:
+    case DType::kIQ1_M:
+      return body(static_cast<GroupCoded<16>*>(nullptr));
     case DType::kF32:
     case DType::kF16:
     case DType::kBF16:
       break;
   }
   SHOAL_CHECK(Traits(dtype).quantized);
-  return 0;
+  return body(static_cast<GroupQ8*>(nullptr));
+}
+
+int64_t GroupBytes(DType dtype, int64_t cols) {
+  return WithGroup(dtype, [cols]<typename Group>(Group*) {
+    const int64_t n = kBlocksOf<Group>;
+    return (cols / 32 + n - 1) / n * static_cast<int64_t>(sizeof(Group));
+  });
 }
 
 void PackQ8Row(const std::byte* src, int64_t n_blocks, int64_t r, std::byte* packed) {
@@ -86,6 +125,16 @@ void PackTwoBits(const uint8_t* values, int64_t r, TwoBits& out) {
       for (int t = 0; t < 4; ++t) bits |= values[16 * h + 4 * t + i] << (2 * t);
       out[h][r][i] = static_cast<uint8_t>(bits);
     }
+  }
+}
+
+// values: 32 of five bits.
+void PackFiveBits(const uint8_t* values, int64_t r, FiveBits* out) {
+  PackNibbles(values, r, &out->lower);
+  for (int i = 0; i < 4; ++i) {
+    int bits = 0;
+    for (int k = 0; k < 8; ++k) bits |= (values[4 * k + i] >> 4) << k;
+    out->upper[r][i] = static_cast<uint8_t>(bits);
   }
 }
 
@@ -145,12 +194,7 @@ void PackQ5KRow(const std::byte* src, int64_t n_super, int64_t r, std::byte* pac
       const WeightBlock w = ReadWeightBlock(DType::kQ5_K, src, s * 8 + sub);
       uint8_t values[32];
       for (int i = 0; i < 32; ++i) values[i] = static_cast<uint8_t>(w.q[i]);
-      PackNibbles(values, r, &group.q[sub].lower);
-      for (int i = 0; i < 4; ++i) {
-        int bits = 0;
-        for (int k = 0; k < 8; ++k) bits |= (values[4 * k + i] >> 4) << k;
-        group.q[sub].upper[r][i] = static_cast<uint8_t>(bits);
-      }
+      PackFiveBits(values, r, &group.q[sub]);
     }
   }
 }
@@ -193,11 +237,100 @@ void PackTQ2Row(const std::byte* src, int64_t n_super, int64_t r, std::byte* pac
   }
 }
 
+// A file's integers plus `offset`.
+struct Unsigned {
+  Unsigned(const BlockParts& parts, int offset) {
+    for (int i = 0; i < 32; ++i) values[i] = static_cast<uint8_t>(parts.q[i] + offset);
+  }
+  uint8_t values[32];
+};
+
+void PackParts(const BlockParts& parts, int64_t r, int64_t b, GroupQ2* group) {
+  group->d[b][r] = parts.d[0];
+  PackTwoBits(Unsigned(parts, 1).values, r, group->q[b]);
+}
+
+void PackParts(const BlockParts& parts, int64_t r, int64_t b, GroupTQ2* group) {
+  group->d[r] = parts.d[0];
+  PackTwoBits(Unsigned(parts, 1).values, r, group->q[b]);
+}
+
+void PackParts(const BlockParts& parts, int64_t r, int64_t b, GroupQ4Min* group) {
+  group->d[b][r] = parts.d[0];
+  group->dmin[b][r] = parts.dmin;
+  PackNibbles(Unsigned(parts, 0).values, r, &group->q[b]);
+}
+
+void PackParts(const BlockParts& parts, int64_t r, int64_t b, GroupQ5* group) {
+  group->d[b][r] = parts.d[0];
+  PackFiveBits(Unsigned(parts, 16).values, r, &group->q[b]);
+}
+
+void PackParts(const BlockParts& parts, int64_t r, int64_t b, GroupQ5Min* group) {
+  group->d[b][r] = parts.d[0];
+  group->dmin[b][r] = parts.dmin;
+  PackFiveBits(Unsigned(parts, 0).values, r, &group->q[b]);
+}
+
+void PackParts(const BlockParts& parts, int64_t r, int64_t b, GroupQ2K* group) {
+  group->d[r] = parts.d[0];
+  group->dmin[r] = parts.dmin;
+  for (int h = 0; h < 2; ++h) {
+    group->scale[2 * b + h][r] = parts.scale[h];
+    group->min[2 * b + h][r] = parts.min[h];
+  }
+  PackTwoBits(Unsigned(parts, 0).values, r, group->q[b]);
+}
+
+// Weights as indices of the sixteen values that they are.
+void PackIndices(const BlockParts& parts, const int8_t* values, int64_t r, Nibbles* out) {
+  uint8_t indices[32];
+  for (int i = 0; i < 32; ++i) {
+    indices[i] = static_cast<uint8_t>(std::find(values, values + 16, parts.q[i]) - values);
+  }
+  PackNibbles(indices, r, out);
+}
+
+void PackParts(const BlockParts& parts, int64_t r, int64_t b, GroupNVFP4* group) {
+  for (int h = 0; h < 2; ++h) group->d[2 * b + h][r] = parts.d[h];
+  PackIndices(parts, kMXFP4Values, r, &group->q[b]);
+}
+
+template <int kScales>
+void PackParts(const BlockParts& parts, const CodedValues& coded, int64_t r, int64_t b,
+               GroupCoded<kScales>* group) {
+  group->d[r] = parts.d[0];
+  group->factor = coded.factor;
+  for (int i = 0; i < 16; ++i) {
+    group->table[i] = static_cast<uint8_t>(coded.values[i] + group->kOffset);
+  }
+  for (int h = 0; h < kScales / 8; ++h) group->scale[kScales / 8 * b + h][r] = parts.scale[h];
+  PackIndices(parts, coded.values, r, &group->q[b]);
+}
+
+void PackRowOfParts(DType dtype, const std::byte* src, int64_t n_blocks, int64_t r,
+                    std::byte* packed) {
+  const CodedValues* coded = FindCodedValues(dtype);
+  WithGroup(dtype, [&]<typename Group>(Group*) {
+    for (int64_t b = 0; b < n_blocks; ++b) {
+      const BlockParts parts = ReadBlockParts(dtype, src, b);
+      const int64_t in_group = b % kBlocksOf<Group>;
+      Group* group = reinterpret_cast<Group*>(packed) + b / kBlocksOf<Group>;
+      if constexpr (requires { PackParts(parts, *coded, r, in_group, group); }) {
+        PackParts(parts, *coded, r, in_group, group);
+      } else if constexpr (requires { PackParts(parts, r, in_group, group); }) {
+        PackParts(parts, r, in_group, group);
+      }
+    }
+  });
+}
+
 void PackRow(DType dtype, const std::byte* src, int64_t cols, int64_t r, std::byte* group) {
   switch (dtype) {
     case DType::kQ8_0:
       return PackQ8Row(src, cols / 32, r, group);
     case DType::kQ4_0:
+    case DType::kIQ4_NL:
       return PackQ4Row(src, cols / 32, r, group);
     case DType::kQ4_K:
       return PackQ4KRow(src, cols / 256, r, group);
@@ -211,10 +344,8 @@ void PackRow(DType dtype, const std::byte* src, int64_t cols, int64_t r, std::by
       return PackMXFP4Row(src, cols / 32, r, group);
     case DType::kTQ2_0:
       return PackTQ2Row(src, cols / 256, r, group);
-    case DType::kF32:
-    case DType::kF16:
-    case DType::kBF16:
-      break;
+    default:
+      return PackRowOfParts(dtype, src, cols / 32, r, group);
   }
 }
 
@@ -227,104 +358,129 @@ int TwoBitsOf(const TwoBits& q, int64_t r, int element) {
   return (q[element / 16][r][element % 4] >> (2 * (element % 16 / 4))) & 3;
 }
 
-// One scale over all 32.
-void SetScale(WeightBlock* out, float scale) { out->scale[0] = out->scale[1] = scale; }
-
-WeightBlock ReadQ8(const GroupQ8& group, int64_t r, int64_t b) {
-  WeightBlock out{};
-  for (int i = 0; i < 32; ++i) {
-    out.q[i] = static_cast<int8_t>(group.q[b].word[i / 4][r][i % 4] - 128);
-  }
-  SetScale(&out, F32FromF16(group.d[b][r]));
-  return out;
+int FiveBitsOf(const FiveBits& q, int64_t r, int element) {
+  const int upper = (q.upper[r][element % 4] >> (element / 4)) & 1;
+  return Nibble(q.lower, r, element) | upper << 4;
 }
 
-WeightBlock ReadQ4(const GroupQ4& group, int64_t r, int64_t b) {
-  WeightBlock out{};
-  for (int i = 0; i < 32; ++i) out.q[i] = static_cast<int8_t>(Nibble(group.q[b], r, i) - 8);
-  SetScale(&out, F32FromF16(group.d[b][r]));
-  return out;
+template <typename Value>
+void SetWeights(WeightBlock* out, Value value) {
+  for (int i = 0; i < 32; ++i) out->q[i] = static_cast<int8_t>(value(i));
+}
+
+// One for all 32.
+void SetScale(WeightBlock* out, float scale) { out->scale[0] = out->scale[1] = scale; }
+void SetMin(WeightBlock* out, float min) { out->min[0] = out->min[1] = min; }
+
+// Read: block b of row r.
+void Read(DType /*dtype*/, const GroupQ8& group, int64_t r, int64_t b, WeightBlock* out) {
+  SetWeights(out, [&](int i) { return group.q[b].word[i / 4][r][i % 4] - 128; });
+  SetScale(out, F32FromF16(group.d[b][r]));
+}
+
+void Read(DType dtype, const GroupQ4& group, int64_t r, int64_t b, WeightBlock* out) {
+  SetWeights(out, [&](int i) {
+    const int nibble = Nibble(group.q[b], r, i);
+    return dtype == DType::kIQ4_NL ? kIQ4Values[nibble] : nibble - 8;
+  });
+  SetScale(out, F32FromF16(group.d[b][r]));
 }
 
 // What Q4_K and Q5_K have in common.
 template <typename Group>
-void ReadScaleAndMin(const Group& group, int64_t r, int64_t sub, WeightBlock* out) {
-  SetScale(out, F32FromF16(group.d[r]) * static_cast<float>(group.scale[sub][r]));
-  out->min = F32FromF16(group.dmin[r]) * static_cast<float>(group.min[sub][r]);
+void ReadScaleAndMin(const Group& group, int64_t r, int64_t b, WeightBlock* out) {
+  SetScale(out, F32FromF16(group.d[r]) * static_cast<float>(group.scale[b][r]));
+  SetMin(out, F32FromF16(group.dmin[r]) * static_cast<float>(group.min[b][r]));
 }
 
-WeightBlock ReadQ4K(const GroupQ4K& group, int64_t r, int64_t sub) {
-  WeightBlock out{};
-  for (int i = 0; i < 32; ++i) out.q[i] = static_cast<int8_t>(Nibble(group.q[sub], r, i));
-  ReadScaleAndMin(group, r, sub, &out);
-  return out;
+void Read(DType /*dtype*/, const GroupQ4K& group, int64_t r, int64_t b, WeightBlock* out) {
+  SetWeights(out, [&](int i) { return Nibble(group.q[b], r, i); });
+  ReadScaleAndMin(group, r, b, out);
 }
 
-WeightBlock ReadQ5K(const GroupQ5K& group, int64_t r, int64_t sub) {
-  WeightBlock out{};
-  for (int i = 0; i < 32; ++i) {
-    const int upper = (group.q[sub].upper[r][i % 4] >> (i / 4)) & 1;
-    out.q[i] = static_cast<int8_t>(Nibble(group.q[sub].lower, r, i) | upper << 4);
-  }
-  ReadScaleAndMin(group, r, sub, &out);
-  return out;
+void Read(DType /*dtype*/, const GroupQ5K& group, int64_t r, int64_t b, WeightBlock* out) {
+  SetWeights(out, [&](int i) { return FiveBitsOf(group.q[b], r, i); });
+  ReadScaleAndMin(group, r, b, out);
 }
 
-WeightBlock ReadIQ4XS(const GroupIQ4XS& group, int64_t r, int64_t sub) {
-  WeightBlock out{};
-  for (int i = 0; i < 32; ++i) out.q[i] = kIQ4Values[Nibble(group.q[sub], r, i)];
-  SetScale(&out, F32FromF16(group.d[r]) * static_cast<float>(group.scale[sub][r]));
-  return out;
+void Read(DType /*dtype*/, const GroupIQ4XS& group, int64_t r, int64_t b, WeightBlock* out) {
+  SetWeights(out, [&](int i) { return kIQ4Values[Nibble(group.q[b], r, i)]; });
+  SetScale(out, F32FromF16(group.d[r]) * static_cast<float>(group.scale[b][r]));
 }
 
-WeightBlock ReadMXFP4(const GroupMXFP4& group, int64_t r, int64_t b) {
-  WeightBlock out{};
-  for (int i = 0; i < 32; ++i) out.q[i] = kMXFP4Values[Nibble(group.q[b], r, i)];
-  SetScale(&out, HalfOfE8M0(group.e[b][r]));
-  return out;
+void Read(DType /*dtype*/, const GroupMXFP4& group, int64_t r, int64_t b, WeightBlock* out) {
+  SetWeights(out, [&](int i) { return kMXFP4Values[Nibble(group.q[b], r, i)]; });
+  SetScale(out, HalfOfE8M0(group.e[b][r]));
 }
 
-WeightBlock ReadTQ2(const GroupTQ2& group, int64_t r, int64_t sub) {
-  WeightBlock out{};
-  for (int i = 0; i < 32; ++i) out.q[i] = static_cast<int8_t>(TwoBitsOf(group.q[sub], r, i) - 1);
-  SetScale(&out, F32FromF16(group.d[r]));
-  return out;
+void Read(DType /*dtype*/, const GroupTQ2& group, int64_t r, int64_t b, WeightBlock* out) {
+  SetWeights(out, [&](int i) { return TwoBitsOf(group.q[b], r, i) - 1; });
+  SetScale(out, F32FromF16(group.d[r]));
 }
 
-WeightBlock ReadQ6K(const GroupQ6K& group, int64_t r, int64_t sub) {
-  WeightBlock out{};
-  for (int i = 0; i < 32; ++i) {
-    const int upper = TwoBitsOf(group.q[sub].upper, r, i);
-    out.q[i] = static_cast<int8_t>((Nibble(group.q[sub].lower, r, i) | upper << 4) - 32);
-  }
+void Read(DType /*dtype*/, const GroupQ6K& group, int64_t r, int64_t b, WeightBlock* out) {
+  SetWeights(out, [&](int i) {
+    return (Nibble(group.q[b].lower, r, i) | TwoBitsOf(group.q[b].upper, r, i) << 4) - 32;
+  });
   const float d = F32FromF16(group.d[r]);
+  for (int h = 0; h < 2; ++h) out->scale[h] = d * static_cast<float>(group.scale[2 * b + h][r]);
+}
+
+void Read(DType /*dtype*/, const GroupQ2& group, int64_t r, int64_t b, WeightBlock* out) {
+  SetWeights(out, [&](int i) { return TwoBitsOf(group.q[b], r, i) - 1; });
+  SetScale(out, F32FromF16(group.d[b][r]));
+}
+
+void Read(DType /*dtype*/, const GroupQ4Min& group, int64_t r, int64_t b, WeightBlock* out) {
+  SetWeights(out, [&](int i) { return Nibble(group.q[b], r, i); });
+  SetScale(out, F32FromF16(group.d[b][r]));
+  SetMin(out, F32FromF16(group.dmin[b][r]));
+}
+
+void Read(DType /*dtype*/, const GroupQ5& group, int64_t r, int64_t b, WeightBlock* out) {
+  SetWeights(out, [&](int i) { return FiveBitsOf(group.q[b], r, i) - 16; });
+  SetScale(out, F32FromF16(group.d[b][r]));
+}
+
+void Read(DType /*dtype*/, const GroupQ5Min& group, int64_t r, int64_t b, WeightBlock* out) {
+  SetWeights(out, [&](int i) { return FiveBitsOf(group.q[b], r, i); });
+  SetScale(out, F32FromF16(group.d[b][r]));
+  SetMin(out, F32FromF16(group.dmin[b][r]));
+}
+
+void Read(DType /*dtype*/, const GroupQ2K& group, int64_t r, int64_t b, WeightBlock* out) {
+  SetWeights(out, [&](int i) { return TwoBitsOf(group.q[b], r, i); });
   for (int h = 0; h < 2; ++h) {
-    out.scale[h] = d * static_cast<float>(group.scale[2 * sub + h][r]);
+    out->scale[h] = F32FromF16(group.d[r]) * static_cast<float>(group.scale[2 * b + h][r]);
+    out->min[h] = F32FromF16(group.dmin[r]) * static_cast<float>(group.min[2 * b + h][r]);
   }
-  return out;
+}
+
+void Read(DType /*dtype*/, const GroupNVFP4& group, int64_t r, int64_t b, WeightBlock* out) {
+  SetWeights(out, [&](int i) { return kMXFP4Values[Nibble(group.q[b], r, i)]; });
+  for (int h = 0; h < 2; ++h) out->scale[h] = F32FromF16(group.d[2 * b + h][r]);
+}
+
+template <int kScales>
+void Read(DType /*dtype*/, const GroupCoded<kScales>& group, int64_t r, int64_t b,
+          WeightBlock* out) {
+  SetWeights(out, [&](int i) { return group.table[Nibble(group.q[b], r, i)] - group.kOffset; });
+  constexpr int kPerBlock = kScales / 8;
+  const float d = F32FromF16(group.d[r]) * group.factor;
+  for (int h = 0; h < 2; ++h) {
+    const int8_t scale = group.scale[kPerBlock * b + h * (kPerBlock - 1)][r];
+    out->scale[h] = d * static_cast<float>(scale);
+  }
 }
 
 WeightBlock ReadBlock(const PackedView& w, int64_t row, int64_t b) {
-  const std::byte* group = w.data + row / kPackRows * GroupBytes(w.dtype, w.cols);
-  const int64_t r = row % kPackRows;
-  switch (w.dtype) {
-    case DType::kQ8_0:
-      return ReadQ8(reinterpret_cast<const GroupQ8*>(group)[b / 2], r, b % 2);
-    case DType::kQ4_0:
-      return ReadQ4(reinterpret_cast<const GroupQ4*>(group)[b / 2], r, b % 2);
-    case DType::kQ4_K:
-      return ReadQ4K(reinterpret_cast<const GroupQ4K*>(group)[b / 8], r, b % 8);
-    case DType::kQ5_K:
-      return ReadQ5K(reinterpret_cast<const GroupQ5K*>(group)[b / 8], r, b % 8);
-    case DType::kIQ4_XS:
-      return ReadIQ4XS(reinterpret_cast<const GroupIQ4XS*>(group)[b / 8], r, b % 8);
-    case DType::kMXFP4:
-      return ReadMXFP4(reinterpret_cast<const GroupMXFP4*>(group)[b / 4], r, b % 4);
-    case DType::kTQ2_0:
-      return ReadTQ2(reinterpret_cast<const GroupTQ2*>(group)[b / 8], r, b % 8);
-    default:
-      return ReadQ6K(reinterpret_cast<const GroupQ6K*>(group)[b / 8], r, b % 8);
-  }
+  const std::byte* packed = w.data + row / kPackRows * GroupBytes(w.dtype, w.cols);
+  WeightBlock out{};
+  WithGroup(w.dtype, [&]<typename Group>(Group*) {
+    const int64_t n = kBlocksOf<Group>;
+    Read(w.dtype, reinterpret_cast<const Group*>(packed)[b / n], row % kPackRows, b % n, &out);
+  });
+  return out;
 }
 
 }  // namespace

@@ -9,11 +9,10 @@
 // its elements 4k to 4k + 3, and word k of all rows stands together, 64 bytes. Nothing is rounded;
 // rows that a matrix lacks in its last group are zeros. Float weights stay in file order.
 //
-// A group is an array of one of the structs below: [ceil(cols / 64)] GroupQ4 or GroupQ8,
-// [ceil(cols / 128)] GroupMXFP4, [cols / 256] of the others. All are multiples of 64 bytes, so that
-// no word straddles cache lines, and are read from front to back, scales first: behind the words
-// they cost a sixth of the bandwidth that a product with one row reaches, in an array of their own
-// a third.
+// A group is an array of one of the structs below, each of which holds as many blocks as its q has
+// elements; the last may hold fewer. All are multiples of 64 bytes, so that no word straddles cache
+// lines, and are read from front to back, scales first: behind the words they cost a sixth of the
+// bandwidth that a product with one row reaches, in an array of their own a third.
 namespace shoal {
 
 // Byte i of word k holds elements 4k + i (low nibble) and 16 + 4k + i (high nibble).
@@ -25,7 +24,7 @@ struct Bytes {
 };
 // Byte i of [h], bits 2t and 2t + 1, belong to element 16h + 4t + i.
 using TwoBits = uint8_t[2][kPackRows][4];
-struct GroupQ4 {  // A nibble is value + 8.
+struct GroupQ4 {  // A nibble is value + 8, or of IQ4_NL an index of kIQ4Values.
   uint16_t d[2][kPackRows];
   Nibbles q[2];
 };
@@ -71,15 +70,60 @@ struct GroupMXFP4 {  // A nibble is an index of kMXFP4Values.
   uint8_t e[4][kPackRows];
   Nibbles q[4];
 };
-struct GroupTQ2 {  // Two bits are value + 1.
+struct GroupTQ2 {  // Two bits are value + 1: TQ1_0 too.
   uint16_t d[kPackRows];
   uint8_t padding[32];
   TwoBits q[8];
+};
+struct GroupQ2 {  // The same with a factor a block: Q1_0 and Q2_0.
+  uint16_t d[2][kPackRows];
+  TwoBits q[2];
+};
+struct GroupQ4Min {  // Q4_1.
+  uint16_t d[2][kPackRows];
+  uint16_t dmin[2][kPackRows];
+  Nibbles q[2];
+};
+struct GroupQ5 {  // Five bits are value + 16.
+  uint16_t d[2][kPackRows];
+  FiveBits q[2];
+};
+struct GroupQ5Min {  // Q5_1.
+  uint16_t d[2][kPackRows];
+  uint16_t dmin[2][kPackRows];
+  FiveBits q[2];
+};
+struct GroupQ2K {
+  uint16_t d[kPackRows];
+  uint16_t dmin[kPackRows];
+  int8_t scale[16][kPackRows];
+  uint8_t min[16][kPackRows];
+  TwoBits q[8];
+};
+struct GroupNVFP4 {  // A nibble is an index of kMXFP4Values; d is half of a scale.
+  uint16_t d[4][kPackRows];
+  Nibbles q[2];
+};
+// Q3_K and IQ1 to IQ3: weights of at most sixteen values, by their index in a table, with 8 or 16
+// scales. Their files need less, but not less than one such group can be read quickly from.
+template <int kScales>
+struct GroupCoded {
+  static constexpr int kOffset = 64;
+  uint16_t d[kPackRows];
+  uint8_t table[16];  // Values + kOffset.
+  float factor;       // Of d.
+  uint8_t padding[12];
+  int8_t scale[kScales][kPackRows];
+  Nibbles q[8];
 };
 static_assert(sizeof(GroupQ4) == 576 && sizeof(GroupQ8) == 1088);
 static_assert(sizeof(GroupQ4K) == 2368 && sizeof(GroupQ6K) == 3392);
 static_assert(sizeof(GroupQ5K) == 2880 && sizeof(GroupIQ4XS) == 2240);
 static_assert(sizeof(GroupMXFP4) == 1088 && sizeof(GroupTQ2) == 1088);
+static_assert(sizeof(GroupQ2) == 320 && sizeof(GroupQ4Min) == 640);
+static_assert(sizeof(GroupQ5) == 704 && sizeof(GroupQ5Min) == 768);
+static_assert(sizeof(GroupQ2K) == 1600 && sizeof(GroupNVFP4) == 640);
+static_assert(sizeof(GroupCoded<8>) == 2240 && sizeof(GroupCoded<16>) == 2368);
 
 namespace grouped {
 

@@ -90,6 +90,7 @@ inline float Exp(float x) {
 }
 
 inline float Silu(float x) { return x / (1.0F + Exp(-x)); }
+inline float Sigmoid(float x) { return 1.0F / (1.0F + Exp(-x)); }
 
 // Sums in 16 virtual lanes: element i goes to lane i mod 16, ascending; a short last group is
 // filled up with zeros; Sum adds the lanes as a fixed tree.

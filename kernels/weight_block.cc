@@ -1,6 +1,6 @@
 #include "kernels/weight_block.h"
 
-#include "base/check.h"
+#include "kernels/block_parts.h"
 #include "kernels/scalar_math.h"
 
 namespace shoal {
@@ -44,7 +44,7 @@ WeightBlock ReadQ4_K(const Block& block, int sub) {
   WeightBlock out{};
   ReadNibbles(block.q + 32 * (sub / 2), 4 * (sub % 2), 0, 32, out.q);
   SetScale(&out, F32FromF16(block.d) * static_cast<float>(scales[sub]));
-  out.min = F32FromF16(block.dmin) * static_cast<float>(mins[sub]);
+  out.min[0] = out.min[1] = F32FromF16(block.dmin) * static_cast<float>(mins[sub]);
   return out;
 }
 
@@ -104,6 +104,18 @@ WeightBlock ReadTQ2_0(const BlockTQ2_0& block, int sub) {
   return out;
 }
 
+WeightBlock FromParts(DType dtype, const BlockParts& parts) {
+  const CodedValues* coded = FindCodedValues(dtype);
+  const float factor = coded == nullptr ? 1.0F : coded->factor;
+  WeightBlock out{};
+  __builtin_memcpy(out.q, parts.q, sizeof(out.q));
+  for (int h = 0; h < 2; ++h) {
+    out.scale[h] = F32FromF16(parts.d[h]) * static_cast<float>(parts.scale[h]) * factor;
+    out.min[h] = F32FromF16(parts.dmin) * static_cast<float>(parts.min[h]);
+  }
+  return out;
+}
+
 }  // namespace
 
 void UnpackQ4KScales(const uint8_t packed[12], uint8_t scales[8], uint8_t mins[8]) {
@@ -140,18 +152,14 @@ WeightBlock ReadWeightBlock(DType dtype, const std::byte* row, int64_t block) {
       return ReadMXFP4(Load<BlockMXFP4>(row, block));
     case DType::kTQ2_0:
       return ReadTQ2_0(Load<BlockTQ2_0>(row, block / 8), sub);
-    case DType::kF32:
-    case DType::kF16:
-    case DType::kBF16:
-      break;
+    default:
+      return FromParts(dtype, ReadBlockParts(dtype, row, block));
   }
-  SHOAL_CHECK(Traits(dtype).quantized);
-  return {};
 }
 
 void DequantizeBlock(const WeightBlock& block, float* out) {
   for (int i = 0; i < 32; ++i) {
-    out[i] = block.scale[i / 16] * static_cast<float>(block.q[i]) - block.min;
+    out[i] = block.scale[i / 16] * static_cast<float>(block.q[i]) - block.min[i / 16];
   }
 }
 

@@ -8,13 +8,43 @@
 namespace shoal {
 
 // 32 consecutive weights of any block-quantized type, in the one form that products use:
-//   value[i] = scale[i / 16] * q[i] - min.
+//   value[i] = scale[i / 16] * q[i] - min[i / 16].
 // The factors are exact: an f16 times an integer of at most 8 bits fits f32.
 struct WeightBlock {
   int8_t q[32];
   float scale[2];
-  float min;
+  float min[2];
 };
+
+// Whether products have a step for each 16 elements, or one for all 32.
+constexpr bool ScalesHalves(DType dtype) {
+  switch (dtype) {
+    case DType::kQ6_K:
+    case DType::kQ2_K:
+    case DType::kQ3_K:
+    case DType::kIQ2_XS:
+    case DType::kIQ2_S:
+    case DType::kIQ1_M:
+    case DType::kNVFP4:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Whether anything is ever taken off.
+constexpr bool HasMins(DType dtype) {
+  switch (dtype) {
+    case DType::kQ4_K:
+    case DType::kQ5_K:
+    case DType::kQ4_1:
+    case DType::kQ5_1:
+    case DType::kQ2_K:
+      return true;
+    default:
+      return false;
+  }
+}
 
 // Block `block` (of 32 columns) of a row in file order. dtype is a quantized type.
 WeightBlock ReadWeightBlock(DType dtype, const std::byte* row, int64_t block);

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <queue>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "model/utf8.h"
@@ -33,6 +35,9 @@ int ByteOfCharacter(char32_t character) {
   return character < kAlphabetEnd ? byte_of[character] : -1;
 }
 
+// No piece of a real vocabulary is longer; bounds the work for one that is.
+constexpr size_t kMaxPieceToCut = 1024;
+
 uint64_t PairKey(int32_t left, int32_t right) {
   return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
 }
@@ -55,6 +60,18 @@ struct Candidate {
 
 }  // namespace
 
+int ByteOfPiece(std::string_view text) {
+  int byte = 0;
+  if (text.size() != 6 || text.substr(0, 3) != "<0x" || text[5] != '>') return -1;
+  for (const char c : text.substr(3, 2)) {
+    if (!absl::ascii_isxdigit(static_cast<unsigned char>(c))) return -1;
+    byte = byte * 16 + (absl::ascii_isdigit(static_cast<unsigned char>(c))
+                            ? c - '0'
+                            : absl::ascii_toupper(static_cast<unsigned char>(c)) - 'A' + 10);
+  }
+  return byte;
+}
+
 std::string BytesOfToken(std::string_view text, TokenType type) {
   if (type != TokenType::kNormal) return std::string(text);
   std::string bytes;
@@ -68,24 +85,62 @@ std::string BytesOfToken(std::string_view text, TokenType type) {
   return bytes;
 }
 
+BytePairs::BytePairs(const Vocabulary& vocabulary)
+    : characters_(vocabulary.model == "llama"),
+      ignore_merges_(vocabulary.ignore_merges),
+      unk_id_(characters_ ? vocabulary.unk_id : -1),
+      whole_(vocabulary.tokens.size()) {}
+
 absl::StatusOr<std::unique_ptr<BytePairs>> BytePairs::Create(
-    const Vocabulary& vocabulary, const std::vector<std::string>& token_bytes) {
-  auto pairs = std::unique_ptr<BytePairs>(new BytePairs(token_bytes.size()));
-  pairs->id_of_bytes_.reserve(token_bytes.size());
-  for (size_t id = 0; id < token_bytes.size(); ++id) {
-    if (vocabulary.types[id] != TokenType::kNormal) continue;
-    pairs->id_of_bytes_.emplace(token_bytes[id], static_cast<int32_t>(id));
+    const Vocabulary& vocabulary, const std::vector<std::string>& texts) {
+  auto pairs = std::unique_ptr<BytePairs>(new BytePairs(vocabulary));
+  pairs->id_of_bytes_.reserve(texts.size());
+  // User-defined tokens are cut out of a text before, but may be parts of others.
+  for (const TokenType type : {TokenType::kNormal, TokenType::kUserDefined}) {
+    for (size_t id = 0; id < texts.size(); ++id) {
+      if (vocabulary.types[id] != type || texts[id].empty()) continue;
+      pairs->id_of_bytes_.emplace(texts[id], static_cast<int32_t>(id));
+    }
   }
   for (int byte = 0; byte < 256; ++byte) {
     const char c = static_cast<char>(byte);
     const auto found = pairs->id_of_bytes_.find(std::string_view(&c, 1));
-    pairs->id_of_byte_[byte] = found == pairs->id_of_bytes_.end() ? -1 : found->second;
+    const bool none = pairs->characters_ || found == pairs->id_of_bytes_.end();
+    pairs->id_of_byte_[byte] = none ? -1 : found->second;
+  }
+  for (size_t id = 0; pairs->characters_ && id < texts.size(); ++id) {
+    const int byte = ByteOfPiece(vocabulary.tokens[id]);
+    if (vocabulary.types[id] == TokenType::kByte && byte >= 0) {
+      pairs->id_of_byte_[byte] = static_cast<int32_t>(id);
+    }
   }
   pairs->merges_.reserve(vocabulary.merges.size());
   for (size_t rank = 0; rank < vocabulary.merges.size(); ++rank) {
     SHOAL_RETURN_IF_ERROR(pairs->AddMerge(vocabulary.merges[rank], static_cast<int32_t>(rank)));
   }
+  if (pairs->characters_ && vocabulary.merges.empty()) pairs->AddMergesByScore(vocabulary);
   return pairs;
+}
+
+void BytePairs::AddMergesByScore(const Vocabulary& vocabulary) {
+  std::vector<float> scores = vocabulary.scores;
+  std::sort(scores.begin(), scores.end(), std::greater<float>());
+  scores.erase(std::unique(scores.begin(), scores.end()), scores.end());
+  for (size_t id = 0; id < vocabulary.tokens.size(); ++id) {
+    if (vocabulary.types[id] != TokenType::kNormal) continue;
+    const std::string_view text = vocabulary.tokens[id];
+    const auto rank = std::lower_bound(scores.begin(), scores.end(), vocabulary.scores[id],
+                                       std::greater<float>()) -
+                      scores.begin();
+    for (size_t cut = 1; cut < text.size() && cut <= kMaxPieceToCut; ++cut) {
+      const auto left = id_of_bytes_.find(text.substr(0, cut));
+      if (left == id_of_bytes_.end()) continue;
+      const auto right = id_of_bytes_.find(text.substr(cut));
+      if (right == id_of_bytes_.end()) continue;
+      merges_.emplace(PairKey(left->second, right->second),
+                      Merge{static_cast<int32_t>(rank), static_cast<int32_t>(id)});
+    }
+  }
 }
 
 absl::Status BytePairs::AddMerge(std::string_view line, int32_t rank) {
@@ -94,8 +149,11 @@ absl::Status BytePairs::AddMerge(std::string_view line, int32_t rank) {
     return absl::InvalidArgumentError(
         absl::StrCat("tokenizer.ggml.merges[", rank, "] is not two tokens with one space between"));
   }
-  const std::string left = BytesOfToken(line.substr(0, space), TokenType::kNormal);
-  const std::string right = BytesOfToken(line.substr(space + 1), TokenType::kNormal);
+  const auto part = [this](std::string_view text) {
+    return characters_ ? std::string(text) : BytesOfToken(text, TokenType::kNormal);
+  };
+  const std::string left = part(line.substr(0, space));
+  const std::string right = part(line.substr(space + 1));
   const auto end = id_of_bytes_.end();
   const auto left_id = id_of_bytes_.find(std::string_view(left));
   const auto right_id = id_of_bytes_.find(std::string_view(right));
@@ -121,6 +179,10 @@ const BytePairs::Merge* BytePairs::Find(int32_t left, int32_t right) const {
 void BytePairs::Encode(std::string_view piece, std::vector<int32_t>* ids) const {
   const auto found = id_of_bytes_.find(piece);
   if (found == id_of_bytes_.end()) return MergePiece(piece, ids);
+  if (ignore_merges_) {
+    ids->push_back(found->second);
+    return;
+  }
   std::atomic<uint8_t>& whole = whole_[static_cast<size_t>(found->second)];
   const uint8_t state = whole.load(std::memory_order_relaxed);
   if (state == kYes) {
@@ -138,10 +200,27 @@ void BytePairs::Encode(std::string_view piece, std::vector<int32_t>* ids) const 
 void BytePairs::MergePiece(std::string_view piece, std::vector<int32_t>* ids) const {
   std::vector<Symbol> symbols;
   symbols.reserve(piece.size());
-  for (const char c : piece) {
-    const int32_t id = id_of_byte_[static_cast<uint8_t>(c)];
+  const auto put = [&symbols](int32_t id) {
     const auto at = static_cast<int32_t>(symbols.size());
-    if (id >= 0) symbols.push_back({id, at - 1, at + 1});
+    symbols.push_back({id, at - 1, at + 1});
+  };
+  for (size_t pos = 0, length = 1; pos < piece.size(); pos += length) {
+    if (characters_) {
+      length = ReadUtf8(piece, pos).length;
+      const auto found = id_of_bytes_.find(piece.substr(pos, length));
+      if (found != id_of_bytes_.end()) {
+        put(found->second);
+        continue;
+      }
+    }
+    bool known = true;
+    for (const char c : piece.substr(pos, length))
+      known &= id_of_byte_[static_cast<uint8_t>(c)] >= 0;
+    if (known) {
+      for (const char c : piece.substr(pos, length)) put(id_of_byte_[static_cast<uint8_t>(c)]);
+    } else if (unk_id_ >= 0 && (symbols.empty() || symbols.back().id != unk_id_)) {
+      put(unk_id_);  // One for a run of them.
+    }
   }
   if (symbols.empty()) return;
   symbols.back().next = -1;

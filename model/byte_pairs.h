@@ -17,17 +17,22 @@ namespace shoal {
 // byte; a token with any other character, and every special one, is its own text.
 std::string BytesOfToken(std::string_view text, TokenType type);
 
-// Byte-level byte-pair encoding (Sennrich et al. 2016, arXiv:1508.07909) of one piece of text.
-// Thread-safe.
+// The byte that a SentencePiece token "<0x0A>" stands for; -1: no such text.
+int ByteOfPiece(std::string_view text);
+
+// Byte-pair encoding (Sennrich et al. 2016, arXiv:1508.07909) of one piece of text, which begins
+// with its bytes or, as in SentencePiece, with its characters and the bytes of those that are no
+// token. Thread-safe.
 class BytePairs {
  public:
-  // token_bytes: BytesOfToken of every id; outlives this. InvalidArgument, naming the line, for a
-  // merge that is not two tokens whose union is a token.
-  static absl::StatusOr<std::unique_ptr<BytePairs>> Create(
-      const Vocabulary& vocabulary, const std::vector<std::string>& token_bytes);
+  // texts: by id, what a piece spells a token as; outlives this. Without merges a "llama"
+  // vocabulary joins the two parts of every token, best score first. InvalidArgument, naming the
+  // line, for a merge that is not two tokens whose union is a token.
+  static absl::StatusOr<std::unique_ptr<BytePairs>> Create(const Vocabulary& vocabulary,
+                                                           const std::vector<std::string>& texts);
 
   // Appends the ids of `piece`: merges apply by rank, leftmost among equals. A byte that has no
-  // token is left out. O(n log n).
+  // token is left out, or for a "llama" vocabulary its unknown token. O(n log n).
   void Encode(std::string_view piece, std::vector<int32_t>* ids) const;
 
  private:
@@ -36,11 +41,15 @@ class BytePairs {
     int32_t id;
   };
 
-  explicit BytePairs(size_t vocab_size) : whole_(vocab_size) {}
+  explicit BytePairs(const Vocabulary& vocabulary);
   absl::Status AddMerge(std::string_view line, int32_t rank);
+  void AddMergesByScore(const Vocabulary& vocabulary);
   void MergePiece(std::string_view piece, std::vector<int32_t>* ids) const;
   const Merge* Find(int32_t left, int32_t right) const;
 
+  const bool characters_;     // Begin with characters.
+  const bool ignore_merges_;  // Vocabulary::ignore_merges.
+  const int32_t unk_id_;
   absl::flat_hash_map<std::string_view, int32_t, std::hash<std::string_view>> id_of_bytes_;
   absl::flat_hash_map<uint64_t, Merge> merges_;  // By left id << 32 | right id.
   int32_t id_of_byte_[256];                      // -1: the vocabulary lacks this byte.

@@ -102,7 +102,10 @@ TEST_P(ModelTemplateTest, RendersEveryCase) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ModelTemplateTest, ::testing::Values("qwen3"),
+INSTANTIATE_TEST_SUITE_P(All, ModelTemplateTest,
+                         ::testing::Values("deepseek_v3", "deepseek_v3_1", "gptoss", "kimi_k2",
+                                           "llama3", "llama3_1", "mistral", "mistral_nemo", "phi3",
+                                           "phi3_5", "qwen2_5", "qwen3", "smollm2", "smollm3"),
                          [](const auto& info) { return std::string(info.param); });
 
 // The pieces as one string, literal ones in square brackets.

@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "model/tokenizer.h"
 #include "model/utf8.h"
 
@@ -6,16 +8,38 @@ namespace shoal {
 std::string Detokenizer::Add(int32_t id) {
   std::string text;
   if (!keep_special_ && tokenizer_->IsControl(id)) return text;
+  if (tokenizer_->IsByte(id)) {
+    run_ += tokenizer_->TokenBytes(id);
+    return text;
+  }
+  EndRun(&text);
   pending_ += tokenizer_->TokenBytes(id);
   const size_t held = AppendValidUtf8(pending_, /*final=*/false, &text);
   pending_.erase(0, pending_.size() - held);
-  return text;
+  return WithoutPrefix(std::move(text));
 }
 
 std::string Detokenizer::Flush() {
   std::string text;
+  EndRun(&text);
   AppendValidUtf8(pending_, /*final=*/true, &text);
   pending_.clear();
+  return WithoutPrefix(std::move(text));
+}
+
+void Detokenizer::EndRun(std::string* text) {
+  if (FindInvalidUtf8(run_) == std::string::npos) {
+    text->append(run_);
+  } else {
+    for (size_t i = 0; i < run_.size(); ++i) AppendUtf8(0xFFFD, text);
+  }
+  run_.clear();
+}
+
+std::string Detokenizer::WithoutPrefix(std::string text) {
+  if (!at_start_ || text.empty()) return text;
+  at_start_ = false;
+  if (text[0] == ' ') text.erase(0, 1);
   return text;
 }
 

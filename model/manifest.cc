@@ -1,6 +1,7 @@
 #include "model/manifest.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <map>
 #include <string>
@@ -20,7 +21,7 @@ namespace shoal {
 namespace {
 
 constexpr std::string_view kMagic = "SHOALMAN";
-constexpr uint32_t kManifestVersion = 1;
+constexpr uint32_t kManifestVersion = 2;
 constexpr std::string_view kSignPurpose = "shoal manifest 1";
 
 constexpr size_t kMaxNameBytes = 256;
@@ -29,6 +30,11 @@ constexpr uint32_t kMaxTensors = 1024;  // Of one shard; a layer's trunk has abo
 constexpr uint8_t kMaxRank = 4;
 constexpr size_t kMinShardBytes = 1 + 4 + 4 + 8 + 32 + 4 + 4;
 constexpr size_t kMinTensorBytes = 4 + 1 + 1 + 8 + 8;
+
+void EncodeFloats(const std::vector<float>& values, ByteWriter& writer) {
+  writer.U32(static_cast<uint32_t>(values.size()));
+  for (const float value : values) writer.U32(std::bit_cast<uint32_t>(value));
+}
 
 void EncodeConfig(const ModelConfig& c, ByteWriter& writer) {
   writer.String(c.architecture);
@@ -41,7 +47,18 @@ void EncodeConfig(const ModelConfig& c, ByteWriter& writer) {
   writer.F64(c.rope_theta);
   writer.F64(c.rms_norm_eps);
   writer.U8(static_cast<uint8_t>(c.rope_pairing));
-  for (const bool flag : {c.head_norm, c.norm_topk_prob, c.tied_embeddings}) writer.U8(flag);
+  writer.U8(static_cast<uint8_t>(c.qk_norm));
+  for (const bool flag : {c.norm_topk_prob, c.tied_embeddings, c.shared_gate}) writer.U8(flag);
+  for (const int number : {c.dense_ffn_dim, c.shared_ffn_dim, c.rope_dim}) {
+    writer.U32(static_cast<uint32_t>(number));
+  }
+  EncodeFloats(c.rope_divisors, writer);
+  for (const float scale :
+       {c.attention_scale, c.embedding_scale, c.residual_scale, c.logit_divisor}) {
+    writer.U32(std::bit_cast<uint32_t>(scale));
+  }
+  writer.U32(static_cast<uint32_t>(c.layers.size()));
+  for (const LayerConfig& layer : c.layers) writer.U8(layer.dense);
 }
 
 // A number that an int holds; ValidateConfig and the checks of shards know its range.
@@ -69,6 +86,25 @@ absl::StatusOr<std::string> ReadString(ByteReader& reader) {
   return std::string(text);
 }
 
+absl::Status ReadFloat(ByteReader& reader, float& out) {
+  SHOAL_ASSIGN_OR_RETURN(const uint32_t bits, reader.U32());
+  out = std::bit_cast<float>(bits);
+  return absl::OkStatus();
+}
+
+absl::Status ReadFlag(ByteReader& reader, bool& out) {
+  SHOAL_ASSIGN_OR_RETURN(const uint8_t value, ReadEnum(reader, "a flag", 2));
+  out = value != 0;
+  return absl::OkStatus();
+}
+
+absl::Status ReadFloats(ByteReader& reader, std::vector<float>& out) {
+  SHOAL_ASSIGN_OR_RETURN(const uint32_t n, reader.Count(kMaxDim, sizeof(float)));
+  out.resize(n);
+  for (float& value : out) SHOAL_RETURN_IF_ERROR(ReadFloat(reader, value));
+  return absl::OkStatus();
+}
+
 absl::Status DecodeConfig(ByteReader& reader, ModelConfig& c) {
   SHOAL_ASSIGN_OR_RETURN(c.architecture, ReadString(reader));
   SHOAL_ASSIGN_OR_RETURN(c.name, ReadString(reader));
@@ -88,10 +124,22 @@ absl::Status DecodeConfig(ByteReader& reader, ModelConfig& c) {
   c.rms_norm_eps = static_cast<float>(eps);
   SHOAL_ASSIGN_OR_RETURN(const uint8_t pairing, ReadEnum(reader, "rope_pairing", 2));
   c.rope_pairing = static_cast<RopePairing>(pairing);
-  for (bool* const flag : {&c.head_norm, &c.norm_topk_prob, &c.tied_embeddings}) {
-    SHOAL_ASSIGN_OR_RETURN(const uint8_t value, ReadEnum(reader, "a flag", 2));
-    *flag = value != 0;
+  SHOAL_ASSIGN_OR_RETURN(const uint8_t qk_norm, ReadEnum(reader, "qk_norm", 4));
+  c.qk_norm = static_cast<QkNorm>(qk_norm);
+  for (bool* const flag : {&c.norm_topk_prob, &c.tied_embeddings, &c.shared_gate}) {
+    SHOAL_RETURN_IF_ERROR(ReadFlag(reader, *flag));
   }
+  for (int* const number : {&c.dense_ffn_dim, &c.shared_ffn_dim, &c.rope_dim}) {
+    SHOAL_RETURN_IF_ERROR(ReadInt(reader, *number));
+  }
+  SHOAL_RETURN_IF_ERROR(ReadFloats(reader, c.rope_divisors));
+  for (float* const scale :
+       {&c.attention_scale, &c.embedding_scale, &c.residual_scale, &c.logit_divisor}) {
+    SHOAL_RETURN_IF_ERROR(ReadFloat(reader, *scale));
+  }
+  SHOAL_ASSIGN_OR_RETURN(const uint32_t n_layers, reader.Count(kMaxLayers, 1));
+  c.layers.resize(n_layers);
+  for (LayerConfig& layer : c.layers) SHOAL_RETURN_IF_ERROR(ReadFlag(reader, layer.dense));
   return ValidateConfig(c);
 }
 

@@ -4,6 +4,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/checked.h"
@@ -38,22 +39,20 @@ absl::Status Bad(const ShardInfo& shard, std::string_view what) {
       absl::StrCat("shard ", Describe(IdentityOf(shard)), ": ", std::string(what)));
 }
 
-size_t ExpectedShards(const ModelConfig& config) {
-  const size_t n_layers = static_cast<size_t>(config.n_layers);
-  return 3 + n_layers * (1 + static_cast<size_t>(config.n_experts));
-}
-
 // The config says which shards there are; they lie ascending by kind, layer, expert.
-Identity ExpectedAt(const ModelConfig& config, size_t i) {
-  const size_t n_layers = static_cast<size_t>(config.n_layers);
-  const size_t n_experts = static_cast<size_t>(config.n_experts);
-  if (i == 0) return {ShardKind::kEmbedding};
-  if (--i < n_layers) return {ShardKind::kTrunkLayer, static_cast<int>(i)};
-  i -= n_layers;
-  if (i < n_layers * n_experts) {
-    return {ShardKind::kExpert, static_cast<int>(i / n_experts), static_cast<int>(i % n_experts)};
+std::vector<Identity> ExpectedShards(const ModelConfig& config) {
+  std::vector<Identity> shards = {{ShardKind::kEmbedding}};
+  for (int layer = 0; layer < config.n_layers; ++layer) {
+    shards.push_back({ShardKind::kTrunkLayer, layer});
   }
-  return {i == n_layers * n_experts ? ShardKind::kOutput : ShardKind::kTokenizer};
+  for (int layer = 0; layer < config.n_layers; ++layer) {
+    for (int expert = 0; expert < config.NumExperts(layer); ++expert) {
+      shards.push_back({ShardKind::kExpert, layer, expert});
+    }
+  }
+  shards.push_back({ShardKind::kOutput});
+  shards.push_back({ShardKind::kTokenizer});
+  return shards;
 }
 
 absl::Status CheckChunks(const ShardInfo& shard) {
@@ -135,14 +134,15 @@ absl::Status CheckName(std::string_view name) {
 
 absl::Status CheckManifest(const Manifest& manifest) {
   SHOAL_RETURN_IF_ERROR(CheckName(manifest.name));
-  const size_t n = ExpectedShards(manifest.config);
+  const std::vector<Identity> wanted = ExpectedShards(manifest.config);
+  const size_t n = wanted.size();
   if (manifest.shards.size() != n) {
     return absl::InvalidArgumentError(absl::StrCat("has ", manifest.shards.size(), " shards, ", n,
                                                    " expected for its layers and experts"));
   }
   for (size_t i = 0; i < n; ++i) {
     const ShardInfo& shard = manifest.shards[i];
-    const Identity expected = ExpectedAt(manifest.config, i);
+    const Identity& expected = wanted[i];
     if (IdentityOf(shard) != expected) {
       return Bad(shard,
                  absl::StrCat("lies at place ", i, ", where ", Describe(expected), " is expected"));

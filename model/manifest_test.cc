@@ -55,10 +55,35 @@ TEST(ManifestTest, EverythingComesBack) {
   EXPECT_EQ(again->name, "tiny-1");
   EXPECT_EQ(again->config.rms_norm_eps, 1e-6F);
   EXPECT_EQ(again->config.context_length, 512);
-  EXPECT_TRUE(again->config.head_norm);
+  EXPECT_EQ(again->config.qk_norm, QkNorm::kHead);
   EXPECT_FALSE(again->config.tied_embeddings);
   EXPECT_EQ(EncodeManifest(*again), bytes);
   EXPECT_EQ(again->n_bytes(), 11 * 512U);
+}
+
+TEST(ManifestTest, OptionsComeBack) {
+  Manifest manifest = MakeTestModel(2, 4).manifest;
+  ModelConfig& config = manifest.config;
+  config.n_experts = 3;  // And a shared one.
+  config.shared_ffn_dim = 96;
+  config.shared_gate = true;
+  config.qk_norm = QkNorm::kHeadAfterRope;
+  config.rope_dim = 4;
+  config.rope_divisors = {1.0F, 8.0F};
+  config.attention_scale = 0.25F;
+  config.embedding_scale = 12.0F;
+  config.residual_scale = 0.22F;
+  config.logit_divisor = 6.0F;
+  config.layers.resize(2);
+  const std::string bytes = EncodeManifest(manifest);
+  const auto again = DecodeManifest(bytes);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->config.NumExperts(0), 4);
+  EXPECT_EQ(again->config.shared_ffn_dim, 96);
+  EXPECT_EQ(again->config.rope_divisors, config.rope_divisors);
+  EXPECT_EQ(again->config.residual_scale, 0.22F);
+  EXPECT_EQ(again->config.layers, config.layers);
+  EXPECT_EQ(EncodeManifest(*again), bytes);
 }
 
 TEST(ManifestTest, FindsByKindLayerAndExpert) {
@@ -140,14 +165,20 @@ std::string Patched(std::string bytes, size_t offset, std::string_view replaceme
 TEST(ManifestTest, OtherBytesThatMeanTheSameAreRefused) {
   const std::string bytes = EncodeManifest(Sound());
   EXPECT_THAT(ErrorOf(Patched(bytes, 0, "X")), HasSubstr("its magic is"));
-  EXPECT_THAT(ErrorOf(Patched(bytes, 8, "\x02")), HasSubstr("its format version is 2"));
+  EXPECT_THAT(ErrorOf(Patched(bytes, 8, "\x01")), HasSubstr("its format version is 1"));
   EXPECT_THAT(ErrorOf(bytes + "x"), HasSubstr("1 bytes too many at the end"));
   // rms_norm_eps as a double that no float holds: same float, other bytes.
   const size_t eps = 12 + 4 + 6 + 4 + 8 + 4 + 4 + 9 * 4 + 8 + 8;
   EXPECT_THAT(ErrorOf(Patched(bytes, eps, "\x01")), HasSubstr("not in its canonical encoding"));
-  const size_t flags = eps + 8 + 1;
+  const size_t qk_norm = eps + 8 + 1;
+  EXPECT_THAT(ErrorOf(Patched(bytes, qk_norm, "\x04")), HasSubstr("qk_norm is 4"));
+  const size_t flags = qk_norm + 1;
   EXPECT_THAT(ErrorOf(Patched(bytes, flags, "\x02")), HasSubstr("a flag is 2"));
-  const size_t n_names = flags + 3;
+  const size_t n_divisors = flags + 3 + 3 * 4;
+  EXPECT_THAT(ErrorOf(Patched(bytes, n_divisors, "\xFF\xFF\xFF\xFF")), HasSubstr("a count of"));
+  const size_t n_layers = n_divisors + 4 + 4 * 4;
+  EXPECT_THAT(ErrorOf(Patched(bytes, n_layers, "\xFF\xFF\xFF\xFF")), HasSubstr("a count of"));
+  const size_t n_names = n_layers + 4;
   EXPECT_THAT(ErrorOf(Patched(bytes, n_names, "\xFF\xFF\xFF\xFF")), HasSubstr("a count of"));
 }
 

@@ -1,5 +1,6 @@
 #include "model/model_config.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <string_view>
@@ -23,6 +24,45 @@ absl::Status FiniteAndPositive(std::string_view field, double value) {
       absl::StrCat(std::string(field), " is ", value, ", not a finite number above 0"));
 }
 
+// A shared expert takes an id and a pick of its own.
+absl::Status CheckExperts(const ModelConfig& c) {
+  const int n_shared = c.shared_ffn_dim > 0 ? 1 : 0;
+  SHOAL_RETURN_IF_ERROR(InRange("n_experts", c.n_experts, 0, kMaxExperts - n_shared));
+  SHOAL_RETURN_IF_ERROR(InRange("top_k", c.top_k, c.n_experts > 0 ? 1 : 0,
+                                std::min(c.n_experts, kMaxTopK - n_shared)));
+  SHOAL_RETURN_IF_ERROR(InRange("ffn_dim", c.ffn_dim, c.n_experts > 0 ? 1 : 0, kMaxDim));
+  SHOAL_RETURN_IF_ERROR(
+      InRange("shared_ffn_dim", c.shared_ffn_dim, 0, c.n_experts > 0 ? kMaxDim : 0));
+  if (!c.layers.empty() && c.layers.size() != static_cast<size_t>(c.n_layers)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("layers has ", c.layers.size(), " entries, not n_layers = ", c.n_layers));
+  }
+  bool any_dense = false;
+  for (int layer = 0; layer < c.n_layers; ++layer) any_dense = any_dense || c.IsDense(layer);
+  return InRange("dense_ffn_dim", c.dense_ffn_dim, any_dense ? 1 : 0, any_dense ? kMaxDim : 0);
+}
+
+absl::Status CheckScales(const ModelConfig& c) {
+  SHOAL_RETURN_IF_ERROR(FiniteAndPositive("rope_theta", c.rope_theta));
+  SHOAL_RETURN_IF_ERROR(FiniteAndPositive("rms_norm_eps", c.rms_norm_eps));
+  SHOAL_RETURN_IF_ERROR(FiniteAndPositive("embedding_scale", c.embedding_scale));
+  SHOAL_RETURN_IF_ERROR(FiniteAndPositive("residual_scale", c.residual_scale));
+  SHOAL_RETURN_IF_ERROR(FiniteAndPositive("logit_divisor", c.logit_divisor));
+  if (c.attention_scale != 0) {
+    SHOAL_RETURN_IF_ERROR(FiniteAndPositive("attention_scale", c.attention_scale));
+  }
+  if (c.rope_divisors.empty()) return absl::OkStatus();
+  if (c.rope_divisors.size() != static_cast<size_t>(c.rope_dim) / 2) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("rope_divisors has ", c.rope_divisors.size(),
+                     " entries, not rope_dim / 2 = ", c.rope_dim / 2));
+  }
+  for (const float divisor : c.rope_divisors) {
+    SHOAL_RETURN_IF_ERROR(FiniteAndPositive("an entry of rope_divisors", divisor));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckCounts(const ModelConfig& c) {
   SHOAL_RETURN_IF_ERROR(InRange("n_layers", c.n_layers, 1, kMaxLayers));
   SHOAL_RETURN_IF_ERROR(InRange("hidden_dim", c.hidden_dim, 1, kMaxDim));
@@ -30,10 +70,8 @@ absl::Status CheckCounts(const ModelConfig& c) {
   SHOAL_RETURN_IF_ERROR(InRange("n_kv_heads", c.n_kv_heads, 1, c.n_heads));
   SHOAL_RETURN_IF_ERROR(InRange("head_dim", c.head_dim, 2, kMaxDim));
   SHOAL_RETURN_IF_ERROR(InRange("n_heads * head_dim", int64_t{c.n_heads} * c.head_dim, 2, kMaxDim));
-  SHOAL_RETURN_IF_ERROR(InRange("n_experts", c.n_experts, 1, kMaxExperts));
-  SHOAL_RETURN_IF_ERROR(
-      InRange("top_k", c.top_k, 1, c.n_experts < kMaxTopK ? c.n_experts : kMaxTopK));
-  SHOAL_RETURN_IF_ERROR(InRange("ffn_dim", c.ffn_dim, 1, kMaxDim));
+  SHOAL_RETURN_IF_ERROR(InRange("rope_dim", c.rope_dim, 2, c.head_dim));
+  SHOAL_RETURN_IF_ERROR(CheckExperts(c));
   SHOAL_RETURN_IF_ERROR(InRange("vocab_size", c.vocab_size, 1, kMaxVocab));
   return InRange("context_length", c.context_length, 1, kMaxContext);
 }
@@ -46,12 +84,34 @@ absl::Status ValidateConfig(const ModelConfig& config) {
     return absl::InvalidArgumentError(absl::StrCat(
         "n_kv_heads is ", config.n_kv_heads, ", which does not divide n_heads ", config.n_heads));
   }
-  if (config.head_dim % 2 != 0) {
-    return absl::InvalidArgumentError(absl::StrCat("head_dim is ", config.head_dim,
+  if (config.rope_dim % 2 != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("rope_dim is ", config.rope_dim,
                                                    ", which is odd; rotary embedding turns pairs"));
   }
-  SHOAL_RETURN_IF_ERROR(FiniteAndPositive("rope_theta", config.rope_theta));
-  return FiniteAndPositive("rms_norm_eps", config.rms_norm_eps);
+  return CheckScales(config);
+}
+
+int ModelConfig::NumExperts(int layer) const {
+  return IsDense(layer) ? 1 : n_experts + (shared_ffn_dim > 0 ? 1 : 0);
+}
+
+int ModelConfig::MaxExperts() const {
+  return std::max(1, n_experts + (shared_ffn_dim > 0 ? 1 : 0));
+}
+
+int ModelConfig::NumPicks(int layer) const {
+  return IsDense(layer) ? 1 : top_k + (shared_ffn_dim > 0 ? 1 : 0);
+}
+
+int ModelConfig::MaxPicks() const { return std::max(1, top_k + (shared_ffn_dim > 0 ? 1 : 0)); }
+
+int ModelConfig::ExpertWidth(int layer, int expert) const {
+  if (IsDense(layer)) return dense_ffn_dim;
+  return expert < n_experts ? ffn_dim : shared_ffn_dim;
+}
+
+int ModelConfig::MaxExpertWidth() const {
+  return std::max({ffn_dim, dense_ffn_dim, shared_ffn_dim});
 }
 
 }  // namespace shoal

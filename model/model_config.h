@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 
@@ -10,8 +11,23 @@ namespace shoal {
 // Which elements of a head turn together: half, i with i + d/2; adjacent, 2i with 2i + 1.
 enum class RopePairing : uint8_t { kHalf, kAdjacent };
 
-// The numbers and options of one model's forward pass. What a family implies without saying so
-// (pairing, head norms, renormalization) is filled in from model/families/.
+// RMS norms of q and k: of each head before rope, of each head after it, or of the whole
+// projection before it is cut into heads.
+enum class QkNorm : uint8_t { kNone, kHead, kHeadAfterRope, kWhole };
+
+// What may differ from layer to layer.
+struct LayerConfig {
+  bool dense = false;  // One feed-forward block for every row, in a model that has routed experts.
+  friend bool operator==(const LayerConfig&, const LayerConfig&) = default;
+};
+
+// The numbers and options of one model's forward pass, resolved once when a model file is read.
+// What a family implies without saying so is filled in from model/families/; whoever computes looks
+// at options, never at the family's name.
+//
+// Whatever feeds forward is an expert: the one block of a dense layer is its expert 0, which every
+// row takes with weight 1; a shared expert follows the routed ones, as expert n_experts of its
+// layer. So ids of a layer run from 0 to NumExperts(layer) - 1.
 struct ModelConfig {
   std::string architecture;  // GGUF general.architecture: "qwen3moe".
   std::string name;          // general.name, may be empty.
@@ -20,17 +36,43 @@ struct ModelConfig {
   int n_heads = 0;
   int n_kv_heads = 0;
   int head_dim = 0;
-  int n_experts = 0;
-  int top_k = 0;
-  int ffn_dim = 0;  // Width of one expert.
+  int n_experts = 0;  // Routed ones of a layer; 0: every layer is dense.
+  int top_k = 0;      // Routed ones that a row takes.
+  int ffn_dim = 0;    // Width of a routed expert.
   int vocab_size = 0;
   int64_t context_length = 0;
   double rope_theta = 0;
   float rms_norm_eps = 0;
   RopePairing rope_pairing = RopePairing::kHalf;
-  bool head_norm = false;        // RMS norm of each head of q and k before rope.
+  QkNorm qk_norm = QkNorm::kNone;
   bool norm_topk_prob = false;   // The chosen experts' weights are divided by their sum.
   bool tied_embeddings = false;  // The output head is the embedding.
+  int dense_ffn_dim = 0;         // Width of a dense layer's block.
+  int shared_ffn_dim = 0;        // Width of the shared expert; 0: there is none.
+  bool shared_gate = false;      // The shared expert's weight is sigmoid(w . x), otherwise 1.
+  int rope_dim = 0;              // The first that many elements of a head turn.
+  // [rope_dim / 2] or empty: what the frequency of each pair is divided by.
+  std::vector<float> rope_divisors;
+  float attention_scale = 0;  // Of scores; 0: 1 / sqrt(head_dim).
+  float embedding_scale = 1;  // Embeddings are multiplied by it,
+  float residual_scale = 1;   // what a block adds to the residual stream is,
+  float logit_divisor = 1;    // and logits are divided by this.
+  // [n_layers], or empty where all layers are alike.
+  std::vector<LayerConfig> layers;
+
+  bool IsDense(int layer) const {
+    return n_experts == 0 || (!layers.empty() && layers[static_cast<size_t>(layer)].dense);
+  }
+  bool HasSharedExpert(int layer) const { return shared_ffn_dim > 0 && !IsDense(layer); }
+  // Experts of a layer, and the most that any layer has.
+  int NumExperts(int layer) const;
+  int MaxExperts() const;
+  // Experts that a row takes in a layer, and the most in any.
+  int NumPicks(int layer) const;
+  int MaxPicks() const;
+  // Rows of an expert's gate matrix, and the most of any.
+  int ExpertWidth(int layer, int expert) const;
+  int MaxExpertWidth() const;
 };
 
 // InvalidArgument naming the field, its value and the bound, if any number is out of range.

@@ -19,6 +19,7 @@ ModelConfig GoodConfig() {
   config.n_heads = 4;
   config.n_kv_heads = 2;
   config.head_dim = 32;
+  config.rope_dim = 32;
   config.n_experts = 8;
   config.top_k = 2;
   config.ffn_dim = 48;
@@ -39,7 +40,26 @@ TEST(ModelConfigTest, AcceptsASoundConfig) { EXPECT_TRUE(ValidateConfig(GoodConf
 
 TEST(ModelConfigTest, NamesTheFieldTheValueAndTheBound) {
   EXPECT_EQ(ErrorWith([](auto& c) { c.n_layers = 513; }), "n_layers is 513, not in [1, 512]");
-  EXPECT_EQ(ErrorWith([](auto& c) { c.n_experts = 0; }), "n_experts is 0, not in [1, 1024]");
+  EXPECT_EQ(ErrorWith([](auto& c) { c.n_experts = -1; }), "n_experts is -1, not in [0, 1024]");
+  EXPECT_EQ(ErrorWith([](auto& c) { c.n_experts = 0; }), "top_k is 2, not in [0, 0]");
+  EXPECT_EQ(ErrorWith([](auto& c) { c.n_experts = 0, c.top_k = 0; }),
+            "dense_ffn_dim is 0, not in [1, 1048576]");
+  EXPECT_EQ(ErrorWith([](auto& c) { c.dense_ffn_dim = 8; }), "dense_ffn_dim is 8, not in [0, 0]");
+  EXPECT_EQ(ErrorWith([](auto& c) { c.n_experts = 1024, c.shared_ffn_dim = 8; }),
+            "n_experts is 1024, not in [0, 1023]");
+  EXPECT_EQ(ErrorWith([](auto& c) { c.rope_dim = 34; }), "rope_dim is 34, not in [2, 32]");
+  EXPECT_EQ(ErrorWith([](auto& c) { c.layers.resize(2); }),
+            "layers has 2 entries, not n_layers = 3");
+  EXPECT_EQ(ErrorWith([](auto& c) { c.rope_divisors = {1}; }),
+            "rope_divisors has 1 entries, not rope_dim / 2 = 16");
+  EXPECT_THAT(ErrorWith([](auto& c) { c.rope_divisors.assign(16, 0); }),
+              HasSubstr("an entry of rope_divisors is 0"));
+  EXPECT_THAT(ErrorWith([](auto& c) { c.embedding_scale = 0; }), HasSubstr("embedding_scale is 0"));
+  EXPECT_THAT(ErrorWith([](auto& c) { c.residual_scale = NAN; }),
+              HasSubstr("residual_scale is nan"));
+  EXPECT_THAT(ErrorWith([](auto& c) { c.logit_divisor = 0; }), HasSubstr("logit_divisor is 0"));
+  EXPECT_THAT(ErrorWith([](auto& c) { c.attention_scale = -1; }),
+              HasSubstr("attention_scale is -1"));
   EXPECT_EQ(ErrorWith([](auto& c) { c.top_k = 9; }), "top_k is 9, not in [1, 8]");
   EXPECT_EQ(ErrorWith([](auto& c) { c.n_experts = 100, c.top_k = 65; }),
             "top_k is 65, not in [1, 64]");
@@ -53,7 +73,7 @@ TEST(ModelConfigTest, NamesTheFieldTheValueAndTheBound) {
 TEST(ModelConfigTest, RefusesNumbersThatDoNotFitTogether) {
   EXPECT_THAT(ErrorWith([](auto& c) { c.n_kv_heads = 3; }),
               HasSubstr("n_kv_heads is 3, which does not divide n_heads 4"));
-  EXPECT_THAT(ErrorWith([](auto& c) { c.head_dim = 33; }), HasSubstr("head_dim is 33"));
+  EXPECT_THAT(ErrorWith([](auto& c) { c.rope_dim = 31; }), HasSubstr("rope_dim is 31"));
 }
 
 TEST(ModelConfigTest, RefusesNumbersThatAreNotFiniteAndPositive) {
@@ -61,6 +81,23 @@ TEST(ModelConfigTest, RefusesNumbersThatAreNotFiniteAndPositive) {
   EXPECT_THAT(ErrorWith([](auto& c) { c.rope_theta = INFINITY; }), HasSubstr("rope_theta is inf"));
   EXPECT_THAT(ErrorWith([](auto& c) { c.rms_norm_eps = 0; }), HasSubstr("rms_norm_eps is 0"));
   EXPECT_THAT(ErrorWith([](auto& c) { c.rms_norm_eps = -1e-6F; }), HasSubstr("rms_norm_eps is -"));
+}
+
+TEST(ModelConfigTest, CountsDenseLayersAndSharedExpertsAsExperts) {
+  ModelConfig config = GoodConfig();
+  config.shared_ffn_dim = 40;
+  config.dense_ffn_dim = 100;
+  config.layers = {{.dense = true}, {}, {}};
+  EXPECT_TRUE(ValidateConfig(config).ok());
+  EXPECT_EQ(config.NumExperts(0), 1);
+  EXPECT_EQ(config.NumExperts(1), 9);
+  EXPECT_EQ(config.MaxExperts(), 9);
+  EXPECT_EQ(config.NumPicks(0), 1);
+  EXPECT_EQ(config.NumPicks(2), 3);
+  EXPECT_EQ(config.ExpertWidth(0, 0), 100);
+  EXPECT_EQ(config.ExpertWidth(1, 7), 48);
+  EXPECT_EQ(config.ExpertWidth(1, 8), 40);
+  EXPECT_EQ(config.MaxExpertWidth(), 100);
 }
 
 }  // namespace

@@ -10,50 +10,158 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "base/status_macros.h"
+#include "model/unicode_classes.h"
 
 namespace shoal {
 namespace {
 
-// Inside a class: white space as the reference has it. PCRE2's own \s would add U+180E.
-constexpr char kSpace[] =
-    R"(\x{9}-\x{d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
+// The patterns are written as tokenizer.json has them, and translated when compiled.
+using Patterns = std::vector<std::string>;
 
-// Inside a class: letters and numbers. The library's tables are Unicode 14; the ranges are what
-// Unicode 15 and 16 added.
-constexpr char kLetter[] =
-    R"(\p{L}\x{1c89}\x{1c8a}\x{a7cb}-\x{a7cd}\x{a7da}-\x{a7dc}\x{105c0}-\x{105f3}\x{10d4a}-\x{10d65})"
-    R"(\x{10d6f}-\x{10d85}\x{10ec2}-\x{10ec4}\x{1123f}\x{11240}\x{11380}-\x{11389}\x{1138b}\x{1138e})"
-    R"(\x{11390}-\x{113b5}\x{113b7}\x{113d1}\x{113d3}\x{11bc0}-\x{11be0}\x{11f02}\x{11f04}-\x{11f10})"
-    R"(\x{11f12}-\x{11f33}\x{1342f}\x{13441}-\x{13446}\x{13460}-\x{143fa}\x{16100}-\x{1611d})"
-    R"(\x{16d40}-\x{16d6c}\x{18cff}\x{1b132}\x{1b155}\x{1df25}-\x{1df2a}\x{1e030}-\x{1e06d})"
-    R"(\x{1e4d0}-\x{1e4eb}\x{1e5d0}-\x{1e5ed}\x{1e5f0}\x{2b739}\x{2ebf0}-\x{2ee5d}\x{31350}-\x{323af})";
-constexpr char kNumber[] =
-    R"(\p{N}\x{10d40}-\x{10d49}\x{116d0}-\x{116e3}\x{11bf0}-\x{11bf9}\x{11f50}-\x{11f59})"
-    R"(\x{16130}-\x{16139}\x{16d70}-\x{16d79}\x{1ccf0}-\x{1ccf9}\x{1d2c0}-\x{1d2d3}\x{1e4f0}-\x{1e4f9})"
-    R"(\x{1e5f1}-\x{1e5fa})";
+constexpr char kGpt2[] =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
-// One kind of pre-tokenizer. Patterns apply one after the other, each to the pieces the one before
-// left; what no pattern matches is a piece too. <S>, <L> and <N> stand for the classes above.
+// Contractions, a word with one character before it, numbers, symbols and spaces.
+std::string Cl100k(const std::string& word, const std::string& number, const std::string& symbol) {
+  return absl::StrCat(R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?)", word, "|", number,
+                      "| ?", symbol, R"(+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)");
+}
+
+// Words are cut where case changes; `contraction` may end them, `line_end` symbols.
+std::string O200k(const std::string& filter, const std::string& contraction,
+                  const std::string& number, const std::string& line_end) {
+  const std::string upper = absl::StrCat(R"([\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M})", filter, "]");
+  const std::string lower = absl::StrCat(R"([\p{Ll}\p{Lm}\p{Lo}\p{M})", filter, "]");
+  const std::string before = R"([^\r\n\p{L}\p{N}]?)";
+  return absl::StrCat(before, upper, "*", lower, "+", contraction, "|", before, upper, "+", lower,
+                      "*", contraction, "|", number, R"(| ?[^\s\p{L}\p{N}]+)", line_end,
+                      R"(*|\s*[\r\n]+|\s+(?!\S)|\s+)");
+}
+
+// One kind of pre-tokenizer, by the names GGUF files give it. Patterns apply one after the other,
+// each to the pieces the one before left; what no pattern matches is a piece too.
 struct Kind {
-  const char* name;
+  std::vector<std::string_view> names;
   bool nfc;
-  std::vector<const char*> patterns;
+  bool ignore_merges;
+  Patterns patterns;
 };
 
 const std::vector<Kind>& Kinds() {
-  static const char kGpt2[] =
-      "'s|'t|'re|'ve|'m|'ll|'d| ?[<L>]+| ?[<N>]+| ?[^<S><L><N>]+|[<S>]+(?![^<S>])|[<S>]+";
-  static const char kQwen2[] =
-      "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n<L><N>]?[<L>]+|[<N>]| ?[^<S><L><N>]+[\\r\\n]*"
-      "|[<S>]*[\\r\\n]+|[<S>]+(?![^<S>])|[<S>]+";
+  const std::string symbol = R"([^\s\p{L}\p{N}])";
+  const std::string contraction = R"((?i:'s|'t|'re|'ve|'m|'ll|'d)?)";
+  const std::string cjk = "[一-龥ࠀ-一가-퟿]+";
   static const auto& kinds = *new std::vector<Kind>{
-      {"gpt-2", false, {kGpt2}},
-      {"default", false, {kGpt2}},
-      {"qwen2", true, {kQwen2}},
+      {{"gpt-2", "default", "phi-2", "mpt", "olmo", "exaone4", "trillion", "granite-docling"},
+       false,
+       false,
+       {kGpt2}},
+      {{"qwen2", "deepseek-r1-qwen", "stablelm2", "hunyuan", "megrez"},
+       true,
+       false,
+       {Cl100k(R"(\p{L}+)", R"(\p{N})", symbol)}},
+      {{"grok-2", "solar-open"}, false, false, {Cl100k(R"(\p{L}+)", R"(\p{N})", symbol)}},
+      {{"qwen35"},
+       true,
+       false,
+       {Cl100k(R"([\p{L}\p{M}]+)", R"(\p{N})", R"([^\s\p{L}\p{M}\p{N}])")}},
+      {{"llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "lfm2"},
+       false,
+       true,
+       {Cl100k(R"(\p{L}+)", R"(\p{N}{1,3})", symbol)}},
+      {{"dbrx", "smaug-bpe", "glm4", "chatglm-bpe"},
+       false,
+       false,
+       {Cl100k(R"(\p{L}+)", R"(\p{N}{1,3})", symbol)}},
+      {{"gpt-4o", "llama4", "kanana2", "minimax-m2"},
+       false,
+       true,
+       {O200k("", contraction, R"(\p{N}{1,3})", R"([\r\n/])")}},
+      {{"tekken"}, false, true, {O200k("", "", R"(\p{N})", R"([\r\n/])")}},
+      {{"kimi-k2"},
+       false,
+       false,
+       {absl::StrCat(R"([\p{Han}]+|)",
+                     O200k(R"(&&[^\p{Han}])", contraction, R"(\p{N}{1,3})", R"([\r\n])"))}},
+      {{"deepseek-v3", "hunyuan-dense", "joyai-llm"},
+       false,
+       false,
+       {R"(\p{N}{1,3})", "[一-龥\u3040-ゟ゠-ヿ]+",
+        R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+)"
+        R"(| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"}},
+      {{"deepseek-coder"},
+       false,
+       false,
+       {R"([\r\n])", R"(\s?\p{L}+)", R"(\s?\p{P}+)", cjk, R"(\p{N})"}},
+      {{"deepseek-llm"},
+       false,
+       false,
+       {R"([\r\n])",
+        R"(\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚ)"
+        "\u1e00-\u1f15\u1f18-\u1f1d\u1f20-\u1f45\u1f48-\u1f4d\u1f50-\u1f57\u1f59\u1f5b\u1f5d\u1f5f-"
+        "\u1f7d\u1f80-\u1fb4\u1fb6-\u1fbc\u1fbe\u1fc2-\u1fc4\u1fc6-\u1fcc\u1fd0-\u1fd3\u1fd6-"
+        "\u1fdb\u1fe0-\u1fec\u1ff2-\u1ff4\u1ff6-\u1ffc\u2102\u2107\u210a-\u2113\u2115\u2119-"
+        "\u211d\u2124\u2126\u2128\u212a-\u212d\u212f-\u2134\u2139\u213c-\u213f\u2145-"
+        "\u2149\u214e\u2183\u2184"
+        R"(Ⰰ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+)",
+        R"(\s?[!-/:-~！-／：-～‘-‟　-。]+)", R"(\s+$)", cjk, R"(\p{N})"}},
+      {{"smollm", "starcoder", "refact", "codeshell", "minerva-7b"},
+       false,
+       false,
+       {R"(\p{N})", kGpt2}},
+      {{"command-r", "exaone"}, true, false, {R"(\p{N})", kGpt2}},
+      {{"bailingmoe", "bailingmoe2", "llada-moe"},
+       false,
+       false,
+       {R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*)"
+        R"(|\s*[\r\n]|\s+(?!\S)|\s+)"}},
   };
   return kinds;
+}
+
+// `pattern` in PCRE2's syntax: categories and white space as UnicodeClass has them, and no
+// intersection of classes, of which only the one without Han occurs.
+std::string Translate(std::string_view pattern) {
+  constexpr std::string_view kNotHan = R"(&&[^\p{Han}])";
+  std::string out;
+  bool in_class = false;
+  bool without_han = false;
+  const auto put = [&](std::string_view open, std::string_view body) {
+    if (!in_class) out += open;
+    out += body;
+    if (!in_class) out += "]";
+  };
+  for (size_t pos = 0; pos < pattern.size();) {
+    const std::string_view rest = pattern.substr(pos);
+    if (rest.starts_with(R"(\p{)")) {
+      const std::string_view name = rest.substr(3, rest.find('}') - 3);
+      put("[", without_han ? UnicodeClassWithoutHan(name) : UnicodeClass(name));
+      pos += name.size() + 4;
+    } else if (in_class && rest.starts_with(kNotHan)) {
+      pos += kNotHan.size();
+    } else if (rest[0] == '\\') {
+      if (rest[1] == 's') {
+        put("[", kUnicodeSpace);
+      } else if (rest[1] == 'S') {
+        put("[^", kUnicodeSpace);
+      } else {
+        out += rest.substr(0, 2);
+      }
+      pos += 2;
+    } else {
+      if (rest[0] == '[' && !in_class) {
+        in_class = true;
+        const size_t not_han = rest.find(kNotHan);
+        without_han = not_han != rest.npos && not_han < rest.find(']');
+      } else if (rest[0] == ']') {
+        in_class = false;
+      }
+      out += rest[0];
+      ++pos;
+    }
+  }
+  return out;
 }
 
 struct FreeCode {
@@ -71,9 +179,8 @@ std::string ErrorText(int code) {
   return reinterpret_cast<const char*>(text);
 }
 
-absl::StatusOr<Code> Compile(const char* pattern) {
-  const std::string full =
-      absl::StrReplaceAll(pattern, {{"<S>", kSpace}, {"<L>", kLetter}, {"<N>", kNumber}});
+absl::StatusOr<Code> Compile(std::string_view pattern) {
+  const std::string full = Translate(pattern);
   int error = 0;
   size_t offset = 0;
   Code code(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(full.data()), full.size(),
@@ -87,13 +194,26 @@ absl::StatusOr<Code> Compile(const char* pattern) {
   return code;
 }
 
+absl::StatusOr<const Kind*> FindKind(std::string_view name) {
+  std::string known;
+  for (const Kind& kind : Kinds()) {
+    for (const std::string_view each : kind.names) {
+      if (each == name) return &kind;
+      if (!known.empty()) known += ", ";
+      known += each;
+    }
+  }
+  return absl::UnimplementedError(absl::StrCat("tokenizer.ggml.pre=\"", std::string(name),
+                                               "\" is not a known pre-tokenizer; known: ", known));
+}
+
 }  // namespace
 
 struct PreTokenizer::Impl {
-  bool nfc = false;
   std::vector<Code> codes;
 
-  absl::Status Split(size_t level, std::string_view text,
+  // matches: one for each of `codes`.
+  absl::Status Split(size_t level, std::string_view text, const std::vector<MatchData>& matches,
                      absl::FunctionRef<void(std::string_view)> emit) const {
     if (text.empty()) return absl::OkStatus();
     if (level == codes.size()) {
@@ -101,8 +221,7 @@ struct PreTokenizer::Impl {
       return absl::OkStatus();
     }
     const pcre2_code* code = codes[level].get();
-    const MatchData match(pcre2_match_data_create_from_pattern(code, nullptr));
-    if (match == nullptr) return absl::ResourceExhaustedError("no memory to match a pattern");
+    const MatchData& match = matches[level];
     const size_t* span = pcre2_get_ovector_pointer(match.get());
     size_t pos = 0;
     while (pos < text.size()) {
@@ -113,11 +232,13 @@ struct PreTokenizer::Impl {
         return absl::ResourceExhaustedError(
             absl::StrCat("pre-tokenizer gave up at byte ", pos, ": ", ErrorText(rc)));
       }
-      SHOAL_RETURN_IF_ERROR(Split(level + 1, text.substr(pos, span[0] - pos), emit));
-      SHOAL_RETURN_IF_ERROR(Split(level + 1, text.substr(span[0], span[1] - span[0]), emit));
-      pos = span[1];
+      const size_t begin = span[0];
+      const size_t end = span[1];
+      SHOAL_RETURN_IF_ERROR(Split(level + 1, text.substr(pos, begin - pos), matches, emit));
+      SHOAL_RETURN_IF_ERROR(Split(level + 1, text.substr(begin, end - begin), matches, emit));
+      pos = end;
     }
-    return Split(level + 1, text.substr(pos), emit);
+    return Split(level + 1, text.substr(pos), matches, emit);
   }
 };
 
@@ -125,25 +246,32 @@ PreTokenizer::PreTokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) 
 PreTokenizer::~PreTokenizer() = default;
 
 absl::StatusOr<std::unique_ptr<PreTokenizer>> PreTokenizer::Create(std::string_view name) {
-  std::string known;
-  for (const Kind& kind : Kinds()) {
-    if (name != kind.name) {
-      absl::StrAppend(&known, known.empty() ? "" : ", ", kind.name);
-      continue;
-    }
-    auto impl = std::make_unique<Impl>();
-    impl->nfc = kind.nfc;
-    for (const char* pattern : kind.patterns) {
-      SHOAL_ASSIGN_OR_RETURN(Code code, Compile(pattern));
-      impl->codes.push_back(std::move(code));
-    }
-    return std::unique_ptr<PreTokenizer>(new PreTokenizer(std::move(impl)));
+  SHOAL_ASSIGN_OR_RETURN(const Kind* kind, FindKind(name));
+  auto impl = std::make_unique<Impl>();
+  for (const std::string& pattern : kind->patterns) {
+    SHOAL_ASSIGN_OR_RETURN(Code code, Compile(pattern));
+    impl->codes.push_back(std::move(code));
   }
-  return absl::UnimplementedError(absl::StrCat("tokenizer.ggml.pre=\"", std::string(name),
-                                               "\" is not a known pre-tokenizer; known: ", known));
+  return std::unique_ptr<PreTokenizer>(new PreTokenizer(std::move(impl)));
 }
 
-bool PreTokenizer::normalizes() const { return impl_->nfc; }
+std::vector<std::string_view> PreTokenizer::KnownNames() {
+  std::vector<std::string_view> names;
+  for (const Kind& kind : Kinds()) names.insert(names.end(), kind.names.begin(), kind.names.end());
+  return names;
+}
+
+absl::StatusOr<PreTokenizer::Traits> PreTokenizer::TraitsOf(std::string_view name) {
+  SHOAL_ASSIGN_OR_RETURN(const Kind* kind, FindKind(name));
+  return Traits{kind->nfc, kind->ignore_merges};
+}
+
+std::optional<std::string_view> PreTokenizer::NameOf(const std::vector<std::string>& patterns) {
+  for (const Kind& kind : Kinds()) {
+    if (kind.patterns == patterns) return kind.names.front();
+  }
+  return std::nullopt;
+}
 
 absl::StatusOr<std::string> PreTokenizer::Normalize(std::string_view text) {
   uint8_t* composed = nullptr;
@@ -158,7 +286,14 @@ absl::StatusOr<std::string> PreTokenizer::Normalize(std::string_view text) {
 
 absl::Status PreTokenizer::Split(std::string_view text,
                                  absl::FunctionRef<void(std::string_view)> emit) const {
-  return impl_->Split(0, text, emit);
+  std::vector<MatchData> matches;
+  for (const Code& code : impl_->codes) {
+    matches.emplace_back(pcre2_match_data_create_from_pattern(code.get(), nullptr));
+    if (matches.back() == nullptr) {
+      return absl::ResourceExhaustedError("no memory to match a pattern");
+    }
+  }
+  return impl_->Split(0, text, matches, emit);
 }
 
 }  // namespace shoal

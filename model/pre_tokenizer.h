@@ -1,8 +1,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
@@ -18,9 +20,19 @@ class PreTokenizer {
   static absl::StatusOr<std::unique_ptr<PreTokenizer>> Create(std::string_view name);
   ~PreTokenizer();
 
-  // Whether text is brought to Unicode's composed form (NFC) before it is split.
-  bool normalizes() const;
-  // `text` in that form; valid UTF-8 in and out.
+  // Every name that Create takes.
+  static std::vector<std::string_view> KnownNames();
+
+  // What else tokenizers with this pre-tokenizer do, which GGUF files do not say.
+  struct Traits {
+    bool nfc = false;            // Vocabulary::nfc.
+    bool ignore_merges = false;  // Vocabulary::ignore_merges.
+  };
+  static absl::StatusOr<Traits> TraitsOf(std::string_view name);
+  // The name of these regular expressions, as tokenizer.json writes them; none: not in the table.
+  static std::optional<std::string_view> NameOf(const std::vector<std::string>& patterns);
+
+  // `text` in Unicode's composed form (NFC); valid UTF-8 in and out.
   static absl::StatusOr<std::string> Normalize(std::string_view text);
 
   // Calls emit(piece) for the pieces of `text`, in order; together they are the text. `text` must

@@ -72,8 +72,11 @@ TestModel MakeTestModel(int n_layers, int n_experts, uint64_t seed) {
                            .context_length = 512,
                            .rope_theta = 1e6,
                            .rms_norm_eps = 1e-6F,
-                           .head_norm = true,
-                           .norm_topk_prob = true};
+                           .qk_norm = QkNorm::kHead,
+                           .norm_topk_prob = true,
+                           .rope_dim = 8,
+                           .rope_divisors = {},
+                           .layers = {}};
   const auto add = [&](ShardKind kind, int layer, int expert) {
     TestShard shard = MakeShard(kind, layer, expert, seed * 1000 + model.files.size());
     if (kind == ShardKind::kExpert) AddExpertTensors(shard.info);

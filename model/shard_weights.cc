@@ -23,6 +23,7 @@ class ShardWeights::Builder {
     for (const TensorSpec& spec : family_.tensors) {
       const int n = IsPerLayer(spec) ? manifest_.config.n_layers : 1;
       for (int i = 0; i < n; ++i) {
+        if (PlaceOf(spec) == TensorPlace::kConfig || !Applies(spec, manifest_.config, i)) continue;
         SHOAL_RETURN_IF_ERROR(Add(spec, IsPerLayer(spec) ? i : -1));
       }
     }
@@ -35,23 +36,23 @@ class ShardWeights::Builder {
                                                    name, "' ", what, "; import it again"));
   }
 
-  ShardKind KindOf(const TensorSpec& spec) const {
-    if (IsExpertStack(spec)) return ShardKind::kExpert;
-    if (IsPerLayer(spec)) return ShardKind::kTrunkLayer;
-    return spec.role == TensorRole::kTokenEmbd ? ShardKind::kEmbedding : ShardKind::kOutput;
-  }
-
   absl::Status Add(const TensorSpec& spec, int layer) {
     Tensor tensor;
     tensor.info.name = TensorName(spec, layer);
     tensor.info.shape = TensorShape(spec, manifest_.config);
     tensor.info.file_offset = out_->tensors_.size();
     if (spec.optional && manifest_.config.tied_embeddings) return absl::OkStatus();
-    const ShardKind kind = KindOf(spec);
-    const int n_slices = kind == ShardKind::kExpert ? manifest_.config.n_experts : 1;
-    for (int i = 0; i < n_slices; ++i) {
-      const int expert = kind == ShardKind::kExpert ? i : -1;
-      SHOAL_RETURN_IF_ERROR(AddSlice(manifest_.Find(kind, layer, expert), expert, &tensor));
+    if (PlaceOf(spec) == TensorPlace::kExpert) {
+      for (int expert = 0; expert < manifest_.config.NumExperts(layer); ++expert) {
+        if (!HoldsExpert(spec, manifest_.config, layer, expert)) continue;
+        SHOAL_RETURN_IF_ERROR(
+            AddSlice(manifest_.Find(ShardKind::kExpert, layer, expert), spec, expert, &tensor));
+      }
+    } else {
+      const ShardKind kind = PlaceOf(spec) == TensorPlace::kTrunkLayer  ? ShardKind::kTrunkLayer
+                             : PlaceOf(spec) == TensorPlace::kEmbedding ? ShardKind::kEmbedding
+                                                                        : ShardKind::kOutput;
+      SHOAL_RETURN_IF_ERROR(AddSlice(manifest_.Find(kind, layer, -1), spec, -1, &tensor));
     }
     if (spec.f32_only && tensor.info.dtype != DType::kF32) {
       return Refuse(tensor.info.name, "is not F32");
@@ -62,7 +63,8 @@ class ShardWeights::Builder {
     return absl::OkStatus();
   }
 
-  absl::Status AddSlice(const ShardInfo* shard, int expert, Tensor* tensor) const {
+  absl::Status AddSlice(const ShardInfo* shard, const TensorSpec& spec, int expert,
+                        Tensor* tensor) const {
     const std::string& name = tensor->info.name;
     if (shard == nullptr) return Refuse(name, "has no shard");
     const auto found =
@@ -70,7 +72,7 @@ class ShardWeights::Builder {
                      [&](const ShardTensor& candidate) { return candidate.name == name; });
     if (found == shard->tensors.end()) return Refuse(name, "is missing");
     std::vector<int64_t> shape = tensor->info.shape;
-    if (expert >= 0) shape.erase(shape.begin());
+    if (IsExpertStack(spec)) shape.erase(shape.begin());
     if (found->shape != shape) {
       return Refuse(name, absl::StrCat("has shape [", absl::StrJoin(found->shape, ", "), "], not [",
                                        absl::StrJoin(shape, ", "), "]"));

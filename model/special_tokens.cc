@@ -12,7 +12,8 @@ SpecialTokens::SpecialTokens(const Vocabulary& vocabulary) : starts_(256, false)
     if (!user_defined && type != TokenType::kControl && type != TokenType::kUnknown) continue;
     const std::string_view text = vocabulary.tokens[id];
     if (text.empty()) continue;
-    entries_.push_back({text, static_cast<int32_t>(id), user_defined});
+    entries_.push_back({text, static_cast<int32_t>(id), user_defined,
+                        vocabulary.strips.empty() ? uint8_t{0} : vocabulary.strips[id]});
     starts_[static_cast<uint8_t>(text[0])] = true;
   }
   std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
@@ -36,7 +37,8 @@ SpecialTokens::Match SpecialTokens::At(std::string_view text, size_t pos,
     high = std::partition_point(low, high, [&](const Entry& e) { return byte_at(e) <= want; });
     ++length;
     if (low == high || low->text.size() != length) continue;
-    if (low->user_defined || pos + length <= control_end) best = {pos, length, low->id};
+    if (low->user_defined || pos + length <= control_end)
+      best = {pos, length, low->id, low->strips};
   }
   return best;
 }

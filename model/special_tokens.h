@@ -17,6 +17,7 @@ class SpecialTokens {
     size_t pos = 0;
     size_t length = 0;
     int32_t id = -1;
+    uint8_t strips = 0;  // StripFlags.
   };
 
   explicit SpecialTokens(const Vocabulary& vocabulary);
@@ -32,6 +33,7 @@ class SpecialTokens {
     std::string_view text;
     int32_t id;
     bool user_defined;
+    uint8_t strips;
   };
   std::vector<Entry> entries_;  // By text, so that tokens with one prefix are neighbours.
   std::vector<bool> starts_;    // [256], by first byte.

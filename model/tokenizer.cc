@@ -1,6 +1,7 @@
 #include "model/tokenizer.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -33,6 +34,74 @@ struct Run {
   bool literal;
 };
 
+constexpr std::string_view kSpaceMark = "\u2581";
+
+bool IsSpace(char32_t c) {
+  return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
+         c == 0x3000;
+}
+
+// Both take valid UTF-8.
+std::string_view WithoutSpaceAtStart(std::string_view text) {
+  while (!text.empty()) {
+    const Utf8Step step = ReadUtf8(text, 0);
+    if (!IsSpace(step.code_point)) break;
+    text.remove_prefix(step.length);
+  }
+  return text;
+}
+
+std::string_view WithoutSpaceAtEnd(std::string_view text) {
+  while (!text.empty()) {
+    size_t pos = text.size() - 1;
+    while (pos > 0 && (static_cast<uint8_t>(text[pos]) & 0xC0) == 0x80) --pos;
+    if (!IsSpace(ReadUtf8(text, pos).code_point)) break;
+    text.remove_suffix(text.size() - pos);
+  }
+  return text;
+}
+
+// Bytes that `text` decodes to in a SentencePiece vocabulary.
+std::string BytesOfPiece(std::string_view text, TokenType type) {
+  if (type == TokenType::kByte && ByteOfPiece(text) >= 0) {
+    return std::string(1, static_cast<char>(ByteOfPiece(text)));
+  }
+  std::string out;
+  for (size_t pos = 0; pos < text.size();) {
+    const bool mark = text.substr(pos).starts_with(kSpaceMark);
+    out += mark ? ' ' : text[pos];
+    pos += mark ? kSpaceMark.size() : 1;
+  }
+  return out;
+}
+
+// Whether no token has a space mark behind another character.
+bool FallsIntoWords(const Vocabulary& vocabulary) {
+  for (size_t id = 0; id < vocabulary.tokens.size(); ++id) {
+    if (vocabulary.types[id] != TokenType::kNormal) continue;
+    std::string_view text = vocabulary.tokens[id];
+    while (text.starts_with(kSpaceMark)) text.remove_prefix(kSpaceMark.size());
+    if (text.find(kSpaceMark) != std::string_view::npos) return false;
+  }
+  return true;
+}
+
+absl::Status CheckSizes(const Vocabulary& vocabulary) {
+  const size_t size = vocabulary.tokens.size();
+  if (!vocabulary.strips.empty() && vocabulary.strips.size() != size) {
+    return absl::InvalidArgumentError(absl::StrCat("a vocabulary has ", vocabulary.strips.size(),
+                                                   " strip flags for ", size, " tokens"));
+  }
+  if (vocabulary.model == "llama" && vocabulary.merges.empty() &&
+      vocabulary.scores.size() != size) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("tokenizer.ggml.scores has ", vocabulary.scores.size(), " entries for ", size,
+                     " tokens and there are no merges; convert the model again"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckIds(const Vocabulary& vocabulary) {
   const auto size = static_cast<int64_t>(vocabulary.tokens.size());
   if (vocabulary.types.size() != vocabulary.tokens.size()) {
@@ -59,14 +128,50 @@ absl::Status CheckIds(const Vocabulary& vocabulary) {
 struct Tokenizer::Impl {
   explicit Impl(Vocabulary v) : vocabulary(std::move(v)), special(vocabulary) {}
 
-  // Ids of a stretch without special tokens.
-  absl::Status EncodePlain(std::string_view text, std::vector<int32_t>* ids) const {
-    const auto emit = [&](std::string_view piece) { pairs->Encode(piece, ids); };
+  // Ids of a stretch without special tokens; `first`: at the start of the text.
+  absl::Status EncodePlain(std::string_view text, bool first, std::vector<int32_t>* ids) const {
+    if (text.empty()) return absl::OkStatus();
     const bool ascii = std::all_of(text.begin(), text.end(),
                                    [](char c) { return static_cast<uint8_t>(c) < 0x80; });
-    if (ascii || !splitter->normalizes()) return splitter->Split(text, emit);
-    SHOAL_ASSIGN_OR_RETURN(const std::string composed, PreTokenizer::Normalize(text));
-    return splitter->Split(composed, emit);
+    std::string composed;
+    if (vocabulary.nfc && !ascii) {
+      SHOAL_ASSIGN_OR_RETURN(composed, PreTokenizer::Normalize(text));
+      text = composed;
+    }
+    if (splitter == nullptr) {
+      EncodeWords(Spaced(text, first), ids);
+      return absl::OkStatus();
+    }
+    return splitter->Split(text, [&](std::string_view piece) { pairs->Encode(piece, ids); });
+  }
+
+  // `text` as SentencePiece spells it: with U+2581 for spaces and perhaps one before.
+  std::string Spaced(std::string_view text, bool first) const {
+    std::string out;
+    const bool begins_with_space = text[0] == ' ' || text.starts_with(kSpaceMark);
+    const bool prefix =
+        vocabulary.space_prefix == SpacePrefix::kAlways ||
+        (vocabulary.space_prefix == SpacePrefix::kUnlessSpace && !begins_with_space) ||
+        (vocabulary.space_prefix == SpacePrefix::kFirstUnlessSpace && first && !begins_with_space);
+    if (prefix) out = kSpaceMark;
+    for (const char c : text) c == ' ' ? out.append(kSpaceMark) : out.append(1, c);
+    return out;
+  }
+
+  // A text whose tokens never join a space to what is before it falls into words, each of which
+  // merges on its own.
+  void EncodeWords(std::string_view text, std::vector<int32_t>* ids) const {
+    size_t begin = 0;
+    for (size_t pos = 0; words && pos < text.size();) {
+      const size_t space = text.find(kSpaceMark, pos);
+      if (space == std::string_view::npos) break;
+      if (space != pos && space > begin) {
+        pairs->Encode(text.substr(begin, space - begin), ids);
+        begin = space;
+      }
+      pos = space + kSpaceMark.size();
+    }
+    pairs->Encode(text.substr(begin), ids);
   }
 
   absl::StatusOr<std::vector<int32_t>> EncodeRuns(std::string_view text,
@@ -75,9 +180,10 @@ struct Tokenizer::Impl {
 
   const Vocabulary vocabulary;
   const SpecialTokens special;
+  bool words = false;              // EncodeWords may cut.
   std::vector<std::string> bytes;  // By id.
   std::unique_ptr<BytePairs> pairs;
-  std::unique_ptr<PreTokenizer> splitter;
+  std::unique_ptr<PreTokenizer> splitter;  // Null: none, SentencePiece.
   absl::flat_hash_set<int32_t> end_ids;
 };
 
@@ -104,11 +210,16 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::Impl::EncodeRuns(
       ++pos;
       continue;
     }
-    SHOAL_RETURN_IF_ERROR(EncodePlain(text.substr(plain_begin, pos - plain_begin), &ids));
+    std::string_view plain = text.substr(plain_begin, pos - plain_begin);
+    if ((match.strips & kStripLeft) != 0) plain = WithoutSpaceAtEnd(plain);
+    SHOAL_RETURN_IF_ERROR(EncodePlain(plain, plain_begin == 0, &ids));
     ids.push_back(match.id);
-    pos = plain_begin = pos + match.length;
+    pos += match.length;
+    if ((match.strips & kStripRight) != 0)
+      pos = text.size() - WithoutSpaceAtStart(text.substr(pos)).size();
+    plain_begin = pos;
   }
-  SHOAL_RETURN_IF_ERROR(EncodePlain(text.substr(plain_begin), &ids));
+  SHOAL_RETURN_IF_ERROR(EncodePlain(text.substr(plain_begin), plain_begin == 0, &ids));
   return ids;
 }
 
@@ -117,9 +228,7 @@ void Tokenizer::Impl::FindEndTokens() {
   if (vocabulary.eot_id >= 0) end_ids.insert(vocabulary.eot_id);
   for (size_t id = 0; id < vocabulary.tokens.size(); ++id) {
     if (vocabulary.types[id] != TokenType::kControl) continue;
-    for (const char* text : kEndTexts) {
-      if (vocabulary.tokens[id] == text) end_ids.insert(static_cast<int32_t>(id));
-    }
+    if (IsEndText(vocabulary.tokens[id])) end_ids.insert(static_cast<int32_t>(id));
   }
 }
 
@@ -127,20 +236,26 @@ Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Tokenizer::~Tokenizer() = default;
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Create(Vocabulary vocabulary) {
-  if (vocabulary.model != "gpt2") {
+  const bool pieces = vocabulary.model == "llama";
+  if (vocabulary.model != "gpt2" && !pieces) {
     return absl::UnimplementedError(
         absl::StrCat("tokenizer.ggml.model=\"", vocabulary.model,
-                     "\" is not a known kind of tokenizer; known: gpt2 (byte-level BPE)"));
+                     "\" is not a known kind of tokenizer; known: gpt2 (byte-level BPE), llama "
+                     "(SentencePiece BPE)"));
   }
   SHOAL_RETURN_IF_ERROR(CheckIds(vocabulary));
+  SHOAL_RETURN_IF_ERROR(CheckSizes(vocabulary));
   auto impl = std::make_unique<Impl>(std::move(vocabulary));
   const Vocabulary& data = impl->vocabulary;
-  SHOAL_ASSIGN_OR_RETURN(impl->splitter, PreTokenizer::Create(data.pre));
+  if (!pieces) {
+    SHOAL_ASSIGN_OR_RETURN(impl->splitter, PreTokenizer::Create(data.pre));
+  }
+  impl->words = pieces && FallsIntoWords(data);
   impl->bytes.reserve(data.tokens.size());
   for (size_t id = 0; id < data.tokens.size(); ++id) {
-    impl->bytes.push_back(BytesOfToken(data.tokens[id], data.types[id]));
+    impl->bytes.push_back((pieces ? BytesOfPiece : BytesOfToken)(data.tokens[id], data.types[id]));
   }
-  SHOAL_ASSIGN_OR_RETURN(impl->pairs, BytePairs::Create(data, impl->bytes));
+  SHOAL_ASSIGN_OR_RETURN(impl->pairs, BytePairs::Create(data, pieces ? data.tokens : impl->bytes));
   impl->FindEndTokens();
   return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(impl)));
 }
@@ -169,12 +284,18 @@ std::string_view Tokenizer::TokenBytes(int32_t id) const {
 }
 
 std::string Tokenizer::Decode(std::span<const int32_t> ids) const {
-  std::string bytes;
-  for (const int32_t id : ids) bytes += TokenBytes(id);
+  Detokenizer stream(this, /*keep_special=*/true);
   std::string text;
-  AppendValidUtf8(bytes, /*final=*/true, &text);
-  return text;
+  for (const int32_t id : ids) text += stream.Add(id);
+  return text + stream.Flush();
 }
+
+bool Tokenizer::IsByte(int32_t id) const {
+  return impl_->splitter == nullptr && id >= 0 && id < vocab_size() &&
+         impl_->vocabulary.types[static_cast<size_t>(id)] == TokenType::kByte;
+}
+
+bool Tokenizer::AddsSpace() const { return impl_->vocabulary.space_prefix != SpacePrefix::kNone; }
 
 bool Tokenizer::IsEndOfGeneration(int32_t id) const { return impl_->end_ids.contains(id); }
 
@@ -186,5 +307,9 @@ bool Tokenizer::IsControl(int32_t id) const {
 int Tokenizer::vocab_size() const { return static_cast<int>(impl_->vocabulary.tokens.size()); }
 
 const Vocabulary& Tokenizer::vocabulary() const { return impl_->vocabulary; }
+
+bool IsEndText(std::string_view text) {
+  return std::find(std::begin(kEndTexts), std::end(kEndTexts), text) != std::end(kEndTexts);
+}
 
 }  // namespace shoal

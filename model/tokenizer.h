@@ -18,8 +18,8 @@ struct PromptPiece {
   bool literal = false;
 };
 
-// Text to token ids and back: byte-level BPE (Sennrich et al. 2016, arXiv:1508.07909; byte alphabet
-// of GPT-2). Immutable, thread-safe.
+// Text to token ids and back: BPE (Sennrich et al. 2016, arXiv:1508.07909), byte-level with GPT-2's
+// alphabet or SentencePiece's with bytes for what has no piece. Immutable, thread-safe.
 class Tokenizer {
  public:
   // InvalidArgument when a merge names no token or an id is out of range; Unimplemented for an
@@ -44,6 +44,11 @@ class Tokenizer {
   // Whether `id` ends an answer: eos, eot, or a control token known by its text.
   bool IsEndOfGeneration(int32_t id) const;
   bool IsControl(int32_t id) const;
+  // Whether `id` is a byte of a character that has no piece. The text of a run of them is known
+  // only at its end: if it is not UTF-8 as a whole, each byte becomes U+FFFD.
+  bool IsByte(int32_t id) const;
+  // Whether encoding puts a space before a text, which decoding takes away.
+  bool AddsSpace() const;
   int vocab_size() const;
   const Vocabulary& vocabulary() const;
 
@@ -53,12 +58,15 @@ class Tokenizer {
   std::unique_ptr<Impl> impl_;
 };
 
+// Whether a control token of this text ends an answer in every model that has one.
+bool IsEndText(std::string_view text);
+
 // Turns a stream of ids into a stream of whole UTF-8 characters. Thread-compatible.
 class Detokenizer {
  public:
   // `tokenizer` outlives this. Control tokens give no text unless `keep_special`.
   explicit Detokenizer(const Tokenizer* tokenizer, bool keep_special = false)
-      : tokenizer_(tokenizer), keep_special_(keep_special) {}
+      : tokenizer_(tokenizer), keep_special_(keep_special), at_start_(tokenizer->AddsSpace()) {}
 
   // The characters that `id` completes; the tail of a cut character is held back.
   std::string Add(int32_t id);
@@ -66,8 +74,13 @@ class Detokenizer {
   std::string Flush();
 
  private:
+  void EndRun(std::string* text);
+  std::string WithoutPrefix(std::string text);
+
   const Tokenizer* tokenizer_;
   bool keep_special_;
+  bool at_start_;    // A space that comes next is the one encoding added.
+  std::string run_;  // Byte tokens not yet given out.
   std::string pending_;
 };
 

@@ -20,6 +20,7 @@ Vocabulary TextVocabulary(const char* pre) {
   Vocabulary v;
   v.model = "gpt2";
   v.pre = pre;
+  v.nfc = v.pre == "qwen2";
   for (char32_t c = 0x21; c < 0x144; ++c) {
     std::string token;
     AppendUtf8(c, &token);

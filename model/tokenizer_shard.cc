@@ -1,5 +1,7 @@
 #include "model/tokenizer_shard.h"
 
+#include <bit>
+#include <cmath>
 #include <utility>
 #include <vector>
 
@@ -14,7 +16,7 @@ namespace shoal {
 namespace {
 
 constexpr std::string_view kMagic = "SHOALTOK";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 
 constexpr int32_t Vocabulary::*kSpecialIds[] = {&Vocabulary::bos_id, &Vocabulary::eos_id,
                                                 &Vocabulary::eot_id, &Vocabulary::unk_id,
@@ -39,6 +41,11 @@ class Decoder {
     SHOAL_RETURN_IF_ERROR(ReadMerges());
     for (int32_t Vocabulary::*id : kSpecialIds) SHOAL_RETURN_IF_ERROR(ReadSpecialId(id));
     SHOAL_RETURN_IF_ERROR(ReadAddBos());
+    SHOAL_ASSIGN_OR_RETURN(vocab().nfc, ReadFlag("nfc"));
+    SHOAL_ASSIGN_OR_RETURN(vocab().ignore_merges, ReadFlag("ignore_merges"));
+    SHOAL_RETURN_IF_ERROR(ReadSpacePrefix());
+    SHOAL_RETURN_IF_ERROR(ReadScores());
+    SHOAL_RETURN_IF_ERROR(ReadStrips());
     SHOAL_ASSIGN_OR_RETURN(shard_.chat_template, ReadText());
     SHOAL_RETURN_IF_ERROR(reader_.ExpectEnd());
     return std::move(shard_);
@@ -108,10 +115,54 @@ class Decoder {
     return absl::OkStatus();
   }
 
-  absl::Status ReadAddBos() {
+  absl::StatusOr<bool> ReadFlag(const char* name) {
     SHOAL_ASSIGN_OR_RETURN(const uint8_t flag, reader_.U8());
-    if (flag > 1) return Refuse(absl::StrCat("add_bos is ", flag, ", not 0 or 1"));
-    vocab().add_bos = flag == 1;
+    if (flag > 1) return Refuse(absl::StrCat(name, " is ", flag, ", not 0 or 1"));
+    return flag == 1;
+  }
+
+  absl::Status ReadSpacePrefix() {
+    SHOAL_ASSIGN_OR_RETURN(const uint8_t prefix, reader_.U8());
+    if (prefix > 3) return Refuse(absl::StrCat("space_prefix is ", prefix, ", not in [0, 3]"));
+    vocab().space_prefix = static_cast<SpacePrefix>(prefix);
+    return absl::OkStatus();
+  }
+
+  // One for each token, or none.
+  absl::StatusOr<uint32_t> CountPerToken(const char* what, size_t bytes_each) {
+    SHOAL_ASSIGN_OR_RETURN(const uint32_t n, reader_.Count(kMaxVocab, bytes_each));
+    if (n == 0 || n == vocab().tokens.size()) return n;
+    return Refuse(absl::StrCat(n, " ", what, " for ", vocab().tokens.size(), " tokens"));
+  }
+
+  absl::Status ReadScores() {
+    SHOAL_ASSIGN_OR_RETURN(const uint32_t n, CountPerToken("scores", sizeof(float)));
+    vocab().scores.reserve(n);
+    for (uint32_t id = 0; id < n; ++id) {
+      SHOAL_ASSIGN_OR_RETURN(const uint32_t bits, reader_.U32());
+      vocab().scores.push_back(std::bit_cast<float>(bits));
+      if (!std::isfinite(vocab().scores.back())) {
+        return Refuse(absl::StrCat("the score of token ", id, " is no number"));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadStrips() {
+    SHOAL_ASSIGN_OR_RETURN(const uint32_t n, CountPerToken("strip flags", 1));
+    vocab().strips.reserve(n);
+    for (uint32_t id = 0; id < n; ++id) {
+      SHOAL_ASSIGN_OR_RETURN(const uint8_t flags, reader_.U8());
+      if (flags > (kStripLeft | kStripRight)) {
+        return Refuse(absl::StrCat("token ", id, " has strip flags ", flags, ", not in [0, 3]"));
+      }
+      vocab().strips.push_back(flags);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadAddBos() {
+    SHOAL_ASSIGN_OR_RETURN(vocab().add_bos, ReadFlag("add_bos"));
     if (vocab().add_bos && vocab().bos_id < 0) return Refuse("add_bos without a bos token");
     return absl::OkStatus();
   }
@@ -134,6 +185,13 @@ std::string EncodeTokenizerShard(const TokenizerShard& shard) {
   EncodeTexts(vocab.merges, writer);
   for (int32_t Vocabulary::*id : kSpecialIds) writer.U32(static_cast<uint32_t>(vocab.*id + 1));
   writer.U8(vocab.add_bos ? 1 : 0);
+  writer.U8(vocab.nfc ? 1 : 0);
+  writer.U8(vocab.ignore_merges ? 1 : 0);
+  writer.U8(static_cast<uint8_t>(vocab.space_prefix));
+  writer.U32(static_cast<uint32_t>(vocab.scores.size()));
+  for (const float score : vocab.scores) writer.U32(std::bit_cast<uint32_t>(score));
+  writer.U32(static_cast<uint32_t>(vocab.strips.size()));
+  for (const uint8_t flags : vocab.strips) writer.U8(flags);
   writer.String(shard.chat_template);
   return writer.Take();
 }

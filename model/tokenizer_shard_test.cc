@@ -1,5 +1,6 @@
 #include "model/tokenizer_shard.h"
 
+#include <limits>
 #include <string>
 
 #include "gmock/gmock.h"
@@ -21,6 +22,11 @@ TokenizerShard Sample() {
   v.bos_id = 0;
   v.eos_id = 3;
   v.add_bos = true;
+  v.nfc = true;
+  v.ignore_merges = true;
+  v.space_prefix = SpacePrefix::kFirstUnlessSpace;
+  v.scores = {-1.0F, -2.5F, -3.0F, 0.0F};
+  v.strips = {0, 0, 0, kStripLeft | kStripRight};
   shard.chat_template = "{{ messages }}";
   return shard;
 }
@@ -45,6 +51,11 @@ TEST(TokenizerShardTest, DecodingUndoesEncoding) {
   EXPECT_EQ(v.unk_id, -1);
   EXPECT_EQ(v.pad_id, -1);
   EXPECT_TRUE(v.add_bos);
+  EXPECT_TRUE(v.nfc);
+  EXPECT_TRUE(v.ignore_merges);
+  EXPECT_EQ(v.space_prefix, SpacePrefix::kFirstUnlessSpace);
+  EXPECT_EQ(v.scores, shard.vocabulary.scores);
+  EXPECT_EQ(v.strips, shard.vocabulary.strips);
   EXPECT_EQ(read->chat_template, "{{ messages }}");
 }
 
@@ -75,6 +86,18 @@ TEST(TokenizerShardTest, BadValuesAreNamed) {
   shard = Sample();
   shard.vocabulary.bos_id = -1;
   EXPECT_THAT(Refusal(shard), HasSubstr("add_bos without a bos token"));
+  shard = Sample();
+  shard.vocabulary.space_prefix = static_cast<SpacePrefix>(4);
+  EXPECT_THAT(Refusal(shard), HasSubstr("space_prefix is 4"));
+  shard = Sample();
+  shard.vocabulary.scores.pop_back();
+  EXPECT_THAT(Refusal(shard), HasSubstr("3 scores for 4 tokens"));
+  shard = Sample();
+  shard.vocabulary.scores[1] = std::numeric_limits<float>::infinity();
+  EXPECT_THAT(Refusal(shard), HasSubstr("score of token 1 is no number"));
+  shard = Sample();
+  shard.vocabulary.strips[2] = 4;
+  EXPECT_THAT(Refusal(shard), HasSubstr("token 2 has strip flags 4"));
 }
 
 TEST(TokenizerShardTest, AHugeCountAllocatesNothing) {

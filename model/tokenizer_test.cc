@@ -33,6 +33,7 @@ Vocabulary SmallVocabulary() {
   Vocabulary v;
   v.model = "gpt2";
   v.pre = "qwen2";
+  v.nfc = true;
   for (int byte = 0; byte < 256; ++byte) v.tokens.push_back(CharacterOfByte(byte));
   const std::string space = CharacterOfByte(' ');
   for (const std::string& token :
@@ -141,7 +142,7 @@ TEST(TokenizerTest, RefusesBadVocabularies) {
   EXPECT_THAT(error([](Vocabulary* v) { v->types.pop_back(); }), HasSubstr("265 entries"));
   EXPECT_THAT(error([](Vocabulary* v) { v->model = "rwkv"; }), HasSubstr("rwkv"));
   EXPECT_THAT(error([](Vocabulary* v) { v->pre = "nope"; }),
-              HasSubstr("known: gpt-2, default, qwen2"));
+              HasSubstr("known: gpt-2, default, phi-2"));
 }
 
 TEST(TokenizerTest, KnowsWhatEndsAnAnswer) {

@@ -16,19 +16,35 @@ enum class TokenType : uint8_t {
   kByte = 6,
 };
 
+// Whether a stretch of text between special tokens gets a space before it (SentencePiece).
+enum class SpacePrefix : uint8_t {
+  kNone = 0,
+  kAlways = 1,            // Every stretch that is not empty.
+  kUnlessSpace = 2,       // Every one that does not begin with a space.
+  kFirstUnlessSpace = 3,  // Likewise, and only at the start of the text.
+};
+
+// White space beside a special token that belongs to it.
+enum StripFlags : uint8_t { kStripLeft = 1, kStripRight = 2 };
+
 // A tokenizer's data as a model file gives it, checked for counts and ranges but not yet indexed.
 struct Vocabulary {
-  std::string model;                // tokenizer.ggml.model: "gpt2" is byte-level BPE.
+  std::string model;                // "gpt2" is byte-level BPE, "llama" SentencePiece's BPE.
   std::string pre;                  // tokenizer.ggml.pre: "qwen2", "default", "gpt-2".
   std::vector<std::string> tokens;  // Text by id, in byte-level BPE's printable alphabet.
   std::vector<TokenType> types;     // Same length.
   std::vector<std::string> merges;  // "left right", best first.
+  std::vector<float> scores;        // By id, best highest, where merges are not given; or empty.
+  std::vector<uint8_t> strips;      // StripFlags by id; or empty: none.
   int32_t bos_id = -1;              // -1: none.
   int32_t eos_id = -1;
   int32_t eot_id = -1;  // End of a turn, where it differs from eos.
   int32_t unk_id = -1;
   int32_t pad_id = -1;
   bool add_bos = false;
+  bool nfc = false;            // Text is brought to Unicode's composed form first.
+  bool ignore_merges = false;  // A piece that is a token is that token, whatever merges give.
+  SpacePrefix space_prefix = SpacePrefix::kNone;
 };
 
 }  // namespace shoal

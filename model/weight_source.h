@@ -33,6 +33,11 @@ class WeightSource {
   // gives fewer or other bytes than it promised.
   virtual absl::Status Read(const TensorInfo& tensor, uint64_t offset,
                             std::span<std::byte> out) const = 0;
+
+  // Where that byte of the tensor comes from: reads in this order go through the storage once.
+  virtual uint64_t Position(const TensorInfo& tensor, uint64_t offset) const {
+    return tensor.file_offset + offset;
+  }
 };
 
 }  // namespace shoal

@@ -36,7 +36,7 @@ ExpertStore::ExpertStore(Options options, std::shared_ptr<const Manifest> manife
     : options_(std::move(options)), manifest_(std::move(manifest)), served_(std::move(served)) {
   const ModelConfig& config = manifest_->config;
   MutexLock lock(&mu_);
-  slots_.resize(static_cast<size_t>(config.n_layers) * config.n_experts);
+  slots_.resize(static_cast<size_t>(config.n_layers) * config.MaxExperts());
   for (size_t i = 0; i < slots_.size(); ++i) {
     Slot& slot = slots_[i];
     slot.shard = manifest_->Find(ShardKind::kExpert, LayerOf(i), ExpertOf(i));
@@ -46,10 +46,10 @@ ExpertStore::ExpertStore(Options options, std::shared_ptr<const Manifest> manife
 }
 
 int ExpertStore::LayerOf(size_t i) const {
-  return static_cast<int>(i) / manifest_->config.n_experts;
+  return static_cast<int>(i) / manifest_->config.MaxExperts();
 }
 int ExpertStore::ExpertOf(size_t i) const {
-  return static_cast<int>(i) % manifest_->config.n_experts;
+  return static_cast<int>(i) % manifest_->config.MaxExperts();
 }
 
 void ExpertStore::Assign(const ExpertSet& assigned, const ExpertSet& first) {
@@ -248,7 +248,7 @@ void ExpertStore::OnFailure(size_t i, const absl::Status& why) {
 void ExpertStore::OnFileLost(const ShardInfo& shard) {
   MutexLock lock(&mu_);
   ++counted_.n_corrupt;
-  const size_t i = static_cast<size_t>(shard.layer) * manifest_->config.n_experts + shard.expert;
+  const size_t i = static_cast<size_t>(shard.layer) * manifest_->config.MaxExperts() + shard.expert;
   slots_[i].file_missing = true;
 }
 

@@ -8,7 +8,8 @@
 namespace shoal {
 namespace {
 
-constexpr const Family* kFamilies[] = {&kQwen3Moe};
+constexpr const Family* kFamilies[] = {&kGraniteMoe, &kHunyuanMoe, &kInternLm2, &kLlama,   &kOlmoe,
+                                       &kQwen2,      &kQwen2Moe,   &kQwen3,     &kQwen3Moe};
 
 int64_t ExtentOf(Extent extent, const ModelConfig& config) {
   switch (extent) {
@@ -28,6 +29,14 @@ int64_t ExtentOf(Extent extent, const ModelConfig& config) {
       return config.n_experts;
     case Extent::kFfn:
       return config.ffn_dim;
+    case Extent::kDenseFfn:
+      return config.dense_ffn_dim;
+    case Extent::kSharedFfn:
+      return config.shared_ffn_dim;
+    case Extent::kRopePairs:
+      return config.rope_dim / 2;
+    case Extent::kOne:
+      return 1;
   }
   return 0;
 }
@@ -95,6 +104,61 @@ const TensorSpec* FindSpec(const Family& family, TensorRole role) {
 }
 
 bool IsPerLayer(const TensorSpec& spec) { return spec.name.find('#') != std::string_view::npos; }
+
+bool Applies(const TensorSpec& spec, const ModelConfig& config, int layer) {
+  switch (spec.role) {
+    case TensorRole::kFfnGate:
+    case TensorRole::kFfnUp:
+    case TensorRole::kFfnDown:
+      return config.IsDense(layer);
+    case TensorRole::kFfnGateInp:
+    case TensorRole::kFfnGateExps:
+    case TensorRole::kFfnUpExps:
+    case TensorRole::kFfnDownExps:
+      return !config.IsDense(layer);
+    case TensorRole::kSharedGateInp:
+      return config.HasSharedExpert(layer) && config.shared_gate;
+    case TensorRole::kFfnGateShexp:
+    case TensorRole::kFfnUpShexp:
+    case TensorRole::kFfnDownShexp:
+      return config.HasSharedExpert(layer);
+    default:
+      return true;
+  }
+}
+
+TensorPlace PlaceOf(const TensorSpec& spec) {
+  switch (spec.role) {
+    case TensorRole::kRopeFreqs:
+      return TensorPlace::kConfig;
+    case TensorRole::kTokenEmbd:
+      return TensorPlace::kEmbedding;
+    case TensorRole::kFfnGate:
+    case TensorRole::kFfnUp:
+    case TensorRole::kFfnDown:
+    case TensorRole::kFfnGateExps:
+    case TensorRole::kFfnUpExps:
+    case TensorRole::kFfnDownExps:
+    case TensorRole::kFfnGateShexp:
+    case TensorRole::kFfnUpShexp:
+    case TensorRole::kFfnDownShexp:
+      return TensorPlace::kExpert;
+    default:
+      return IsPerLayer(spec) ? TensorPlace::kTrunkLayer : TensorPlace::kOutput;
+  }
+}
+
+std::array<TensorRole, 3> ExpertRoles(const ModelConfig& config, int layer, int expert) {
+  using enum TensorRole;
+  if (config.IsDense(layer)) return {kFfnGate, kFfnUp, kFfnDown};
+  if (expert < config.n_experts) return {kFfnGateExps, kFfnUpExps, kFfnDownExps};
+  return {kFfnGateShexp, kFfnUpShexp, kFfnDownShexp};
+}
+
+bool HoldsExpert(const TensorSpec& spec, const ModelConfig& config, int layer, int expert) {
+  const auto roles = ExpertRoles(config, layer, expert);
+  return std::find(roles.begin(), roles.end(), spec.role) != roles.end();
+}
 
 bool IsExpertStack(const TensorSpec& spec) {
   return spec.shape[0] == Extent::kExperts && spec.shape[2] != Extent::kNone;

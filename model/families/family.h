@@ -23,11 +23,22 @@ enum class TensorRole : uint8_t {
   kAttnOutput,
   kAttnQNorm,
   kAttnKNorm,
+  kAttnQBias,
+  kAttnKBias,
+  kAttnVBias,
   kFfnNorm,
+  kRopeFreqs,  // Divisors of rope's frequencies: a file's way to say ModelConfig::rope_divisors.
+  kFfnGate,    // The block of a dense layer.
+  kFfnUp,
+  kFfnDown,
   kFfnGateInp,   // The router: one row of scores' weights per expert.
   kFfnGateExps,  // Expert stacks: [n_experts, rows, cols].
   kFfnUpExps,
   kFfnDownExps,
+  kSharedGateInp,  // What the shared expert's weight is the sigmoid of.
+  kFfnGateShexp,   // The shared expert.
+  kFfnUpShexp,
+  kFfnDownShexp,
 };
 
 // A number of ModelConfig that a tensor's shape is made of.
@@ -40,7 +51,14 @@ enum class Extent : uint8_t {
   kHeadDim,
   kExperts,
   kFfn,
+  kDenseFfn,
+  kSharedFfn,
+  kRopePairs,
+  kOne,
 };
+
+// Which shards a tensor lies in; kConfig: none, ModelConfig has what it says.
+enum class TensorPlace : uint8_t { kConfig, kEmbedding, kTrunkLayer, kExpert, kOutput };
 
 // One row of a family's table: a tensor, or one per layer.
 struct TensorSpec {
@@ -48,7 +66,7 @@ struct TensorSpec {
   std::string_view name;        // "#" stands for the layer.
   std::array<Extent, 3> shape;  // Outermost first, filled from the left.
   bool f32_only = false;        // Norms and routers: stored whole, never quantized.
-  bool optional = false;        // Absent output head: the embedding serves in its place.
+  bool optional = false;        // May be absent: an output head then is the embedding.
 };
 
 // Where a Hugging Face checkpoint has the tensor of a role.
@@ -63,11 +81,12 @@ struct CheckpointName {
 struct Family {
   std::string_view architecture;  // As general.architecture spells it.
   RopePairing rope_pairing;
-  bool head_norm;       // RMS norm of each head of q and k before rope.
-  bool norm_topk_prob;  // Chosen experts' weights are divided by their sum.
+  QkNorm qk_norm = QkNorm::kNone;
+  bool norm_topk_prob = false;   // Chosen experts' weights are divided by their sum.
+  bool optional_shared = false;  // Some models of the family have no shared expert.
   std::span<const TensorSpec> tensors;
-  std::string_view checkpoint_type;  // As config.json's model_type spells it.
-  std::span<const CheckpointName> checkpoint_names;
+  std::string_view checkpoint_type = {};  // As config.json spells it; empty: from GGUF only.
+  std::span<const CheckpointName> checkpoint_names = {};
 };
 
 // Every architecture this runtime computes. A new one is a new table in this folder.
@@ -89,8 +108,20 @@ const TensorSpec* FindSpec(const Family& family, TensorRole role);
 // True if there is one such tensor per layer.
 bool IsPerLayer(const TensorSpec& spec);
 
-// True if it is a stack of all experts' matrices: [n_experts, rows, cols].
+// True if a model with these numbers has the tensor in `layer`, which counts for per-layer tensors
+// only: experts of dense layers, of others and shared ones each have their own.
+bool Applies(const TensorSpec& spec, const ModelConfig& config, int layer);
+
+TensorPlace PlaceOf(const TensorSpec& spec);
+
+// True if it is a stack of the routed experts' matrices: [n_experts, rows, cols].
 bool IsExpertStack(const TensorSpec& spec);
+
+// The roles of one expert's gate, up and down matrices.
+std::array<TensorRole, 3> ExpertRoles(const ModelConfig& config, int layer, int expert);
+
+// True if expert `expert` of `layer` has its matrix, or a slice of the stack, in such a tensor.
+bool HoldsExpert(const TensorSpec& spec, const ModelConfig& config, int layer, int expert);
 
 // The tensor's name in a file. `layer` counts for per-layer tensors only.
 std::string TensorName(const TensorSpec& spec, int layer);

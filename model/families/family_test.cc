@@ -15,9 +15,9 @@ TEST(FamilyTest, FindsQwen3MoeAndNothingUnknown) {
   const Family* family = FindFamily("qwen3moe");
   ASSERT_NE(family, nullptr);
   EXPECT_EQ(family->rope_pairing, RopePairing::kHalf);
-  EXPECT_TRUE(family->head_norm);
+  EXPECT_EQ(family->qk_norm, QkNorm::kHead);
   EXPECT_TRUE(family->norm_topk_prob);
-  EXPECT_EQ(FindFamily("qwen3"), nullptr);
+  EXPECT_EQ(FindFamily("qwen4"), nullptr);
   EXPECT_EQ(FindFamily(""), nullptr);
   EXPECT_THAT(SupportedArchitectures(), HasSubstr("qwen3moe"));
 }

@@ -72,7 +72,9 @@ class ConfigReader {
     for (const CountKey& count : kCountKeys) {
       SHOAL_ASSIGN_OR_RETURN(config_.*count.field, ReadCount(count.key));
     }
+    if (config_.n_experts < 1) return Refuse("n_experts is 0, below 1");
     SHOAL_RETURN_IF_ERROR(ReadHeads());
+    config_.rope_dim = config_.head_dim;
     SHOAL_ASSIGN_OR_RETURN(config_.context_length, ReadCount("max_position_embeddings"));
     SHOAL_ASSIGN_OR_RETURN(config_.rope_theta, ReadRopeTheta());
     SHOAL_ASSIGN_OR_RETURN(const double eps, FloatOr("rms_norm_eps", 1e-6));
@@ -98,7 +100,7 @@ class ConfigReader {
                        " is not supported; use a model of one of these: ", SupportedCheckpoints()));
     }
     config_.architecture = std::string(family->architecture);
-    config_.head_norm = family->head_norm;
+    config_.qk_norm = family->qk_norm;
     // Checkpoints turn halves; files with adjacent pairs have the rows of q and k reordered.
     config_.rope_pairing = RopePairing::kHalf;
     return absl::OkStatus();

@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -21,6 +22,7 @@
 #include "model/import/importer.h"
 #include "model/import/open_model.h"
 #include "model/shard_weights.h"
+#include "model/tokenizer_shard.h"
 #include "tests/support/safetensors_builder.h"
 
 namespace shoal {
@@ -57,6 +59,9 @@ class CheckpointTest : public testing::Test {
     return values;
   }
   void Write() const { checkpoint_.Write(folder_ + "/model"); }
+  void WriteText(const std::string& name, const std::string& text) const {
+    std::ofstream(folder_ + "/model/" + name, std::ios::binary) << text;
+  }
 
   TinyCheckpoint checkpoint_;
   std::string folder_ = testing::TempDir() + "/checkpoint_XXXXXX";
@@ -78,7 +83,7 @@ TEST_F(CheckpointTest, ExpertsAreStackedWhateverTheReadsAre) {
   }
   EXPECT_EQ(model.config.n_experts, 4);
   EXPECT_TRUE(model.config.norm_topk_prob);
-  EXPECT_TRUE(model.config.head_norm);
+  EXPECT_EQ(model.config.qk_norm, QkNorm::kHead);
   EXPECT_EQ(model.name, "model");
 }
 
@@ -194,9 +199,56 @@ TEST_F(CheckpointTest, ATiedHeadIsLeftOut) {
 TEST_F(CheckpointTest, ATokenizerThatIsNotReadIsNamed) {
   Write();
   EXPECT_TRUE(Open().tokenizer.ok());
-  std::ofstream(folder_ + "/model/tokenizer.json") << "{}";
+  WriteText("tokenizer.model", "");
   EXPECT_THAT(std::string(Open().tokenizer.status().message()),
-              HasSubstr("model/tokenizer.json: this kind of tokenizer is not read"));
+              HasSubstr("model/tokenizer.model: this kind of tokenizer is not read"));
+  WriteText("tokenizer.json", R"({"model": {"type": "Unigram"}})");
+  EXPECT_THAT(std::string(Open().tokenizer.status().message()),
+              HasSubstr("model/tokenizer.json: a model of type 'Unigram' is not known; convert"));
+}
+
+// Sixteen tokens at most: 'a', 'b', 'ab' and four special ones.
+constexpr char kTokenizer[] = R"({
+  "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
+  "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]},
+  "added_tokens": [{"id": 3, "content": "<eos>", "special": true},
+                   {"id": 4, "content": "<|im_end|>", "special": true},
+                   {"id": 5, "content": "<user>", "special": true},
+                   {"id": 6, "content": "<call>", "special": true}]})";
+
+TEST_F(CheckpointTest, ATokenizerIsReadFromItsParts) {
+  Write();
+  WriteText("tokenizer.json", kTokenizer);
+  WriteText("tokenizer_config.json", R"({"eos_token": "<eos>", "chat_template": "one"})");
+  TokenizerShard tokenizer = Open().tokenizer.value();
+  EXPECT_EQ(tokenizer.vocabulary.tokens.size(), 16U);  // vocab_size.
+  EXPECT_EQ(tokenizer.vocabulary.tokens[2], "ab");
+  EXPECT_EQ(tokenizer.vocabulary.eos_id, 3);
+  EXPECT_EQ(tokenizer.vocabulary.eot_id, -1);
+  EXPECT_EQ(tokenizer.chat_template, "one");
+  WriteText("chat_template.jinja", "two");
+  EXPECT_EQ(Open().tokenizer->chat_template, "two");
+  WriteText("chat_template.jinja", std::string(65537, 'x'));
+  EXPECT_THAT(std::string(Open().tokenizer.status().message()), HasSubstr("chat_template.jinja"));
+}
+
+TEST_F(CheckpointTest, IdsThatEndAnAnswerComeFromTheConfigs) {
+  checkpoint_.config["eos_token_id"] = "5";
+  Write();
+  WriteText("tokenizer.json", kTokenizer);
+  EXPECT_EQ(Open().tokenizer->vocabulary.eos_id, 5);  // Where no other file says.
+  WriteText("generation_config.json", R"({"eos_token_id": [3, 4, 5]})");
+  EXPECT_EQ(Open().tokenizer->vocabulary.eos_id, 3);
+  EXPECT_EQ(Open().tokenizer->vocabulary.eot_id, 5);  // 4 is known by its text.
+  WriteText("tokenizer_config.json", R"({"eos_token": "<user>"})");
+  EXPECT_EQ(Open().tokenizer->vocabulary.eos_id, 5);
+  EXPECT_EQ(Open().tokenizer->vocabulary.eot_id, 3);
+  for (const auto& [ids, says] : {std::pair{"[3, 5, 6]", "has 3 and 6 beside the eos token 5"},
+                                  {"[3, 16]", "'eos_token_id.1' is 16, not below the 16 tokens"},
+                                  {"-1", "'eos_token_id"}}) {
+    WriteText("generation_config.json", absl::StrCat(R"({"eos_token_id": )", ids, "}"));
+    EXPECT_THAT(std::string(Open().tokenizer.status().message()), HasSubstr(says));
+  }
 }
 
 TEST_F(CheckpointTest, TheNameIsTheFoldersOrTheCaches) {
@@ -213,6 +265,7 @@ TEST_F(CheckpointTest, AnImportHoldsTheSameTensors) {
   const std::string folder = folder_ + "/split";
   std::filesystem::create_directories(folder);
   std::ofstream(folder + "/config.json") << checkpoint_.ConfigText();
+  std::ofstream(folder + "/tokenizer.json") << kTokenizer;
   SafetensorsBuilder halves[2];
   std::string map;
   for (size_t i = 0; i < checkpoint_.weights.tensors.size(); ++i) {
@@ -235,6 +288,9 @@ TEST_F(CheckpointTest, AnImportHoldsTheSameTensors) {
   EXPECT_EQ(result->model_name, "split");
   const auto model = (*data)->ReadModel(result->model_id);
   ASSERT_TRUE(model.ok()) << model.status();
+  const auto tokenizer = LoadTokenizerShard(&(*data)->shards(), model->manifest);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  EXPECT_EQ(tokenizer->vocabulary.tokens[2], "ab");
   const auto weights = ShardWeights::Create(&model->manifest, &(*data)->shards(), 2);
   ASSERT_TRUE(weights.ok()) << weights.status();
   for (const TensorInfo& tensor : whole.file->tensors()) {

@@ -96,7 +96,9 @@ class CheckpointViewBuilder {
   absl::Status Build() {
     for (const TensorSpec& spec : family_.tensors) {
       const int n = IsPerLayer(spec) ? config_.n_layers : 1;
-      for (int layer = 0; layer < n; ++layer) SHOAL_RETURN_IF_ERROR(AddTensor(spec, layer));
+      for (int layer = 0; layer < n; ++layer) {
+        if (Applies(spec, config_, layer)) SHOAL_RETURN_IF_ERROR(AddTensor(spec, layer));
+      }
     }
     SHOAL_RETURN_IF_ERROR(CheckAllUsed());
     Sort();
@@ -104,6 +106,7 @@ class CheckpointViewBuilder {
       if (!spec.f32_only) continue;
       const int n = IsPerLayer(spec) ? config_.n_layers : 1;
       for (int layer = 0; layer < n; ++layer) {
+        if (!Applies(spec, config_, layer)) continue;
         SHOAL_RETURN_IF_ERROR(CheckFinite(view_, *view_.Find(TensorName(spec, layer))));
       }
     }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "model/dtype.h"
@@ -65,11 +66,11 @@ std::string_view GgufTypeName(GgufType type);
 // GGML's name of a tensor type ("Q4_1"), or empty if this number is not known to be one.
 std::string_view GgmlTypeName(uint32_t type);
 
-// Our type for GGML's number, if this runtime computes with it.
+// Our type for GGML's number, if this runtime computes with it: the one of the same name.
 std::optional<DType> DTypeOfGgml(uint32_t type);
 
 // "F32, F16, ...": the types DTypeOfGgml knows.
-std::string_view SupportedGgmlTypes();
+std::string SupportedGgmlTypes();
 
 // --- Bounds (FAILURE-MODEL 6.6).
 inline constexpr uint64_t kMaxGgufTensors = 131072;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <climits>
 #include <filesystem>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -26,11 +27,6 @@ constexpr CountKey kCountKeys[] = {
     {"block_count", &ModelConfig::n_layers},
     {"embedding_length", &ModelConfig::hidden_dim},
     {"attention.head_count", &ModelConfig::n_heads},
-    {"attention.head_count_kv", &ModelConfig::n_kv_heads},
-    {"attention.key_length", &ModelConfig::head_dim},
-    {"expert_count", &ModelConfig::n_experts},
-    {"expert_used_count", &ModelConfig::top_k},
-    {"expert_feed_forward_length", &ModelConfig::ffn_dim},
 };
 
 // Counts that would change the forward pass into one that we do not compute unless they say this.
@@ -39,10 +35,34 @@ struct NeutralCount {
   uint64_t neutral;
 };
 constexpr NeutralCount kNeutralCounts[] = {
-    {"expert_shared_count", 0},
     {"leading_dense_block_count", 0},
     {"attention.sliding_window", 0},
+    {"expert_gating_func", 1},  // Softmax.
+    {"expert_group_count", 1},
 };
+
+// The same for numbers with a fraction; 0 stands for "none" in some files.
+constexpr std::string_view kNeutralScales[] = {"expert_weights_scale", "rope.scaling.attn_factor",
+                                               "attn_logit_softcapping", "final_logit_softcapping"};
+
+struct ScaleKey {
+  std::string_view key;
+  float ModelConfig::*field;
+};
+constexpr ScaleKey kScaleKeys[] = {
+    {"attention.scale", &ModelConfig::attention_scale},
+    {"embedding_scale", &ModelConfig::embedding_scale},
+    {"residual_scale", &ModelConfig::residual_scale},
+    {"logit_scale", &ModelConfig::logit_divisor},
+};
+
+constexpr double kUsualRopeTheta = 10000;  // Where no key says another.
+
+// Files differ in whether a single row is a vector or a matrix of one row.
+std::span<const int64_t> WithoutOnes(std::span<const int64_t> shape) {
+  while (shape.size() > 1 && shape.front() == 1) shape = shape.subspan(1);
+  return shape;
+}
 
 // Reads one architecture's keys and checks one file's tensors against them.
 class ConfigReader {
@@ -52,14 +72,16 @@ class ConfigReader {
   absl::StatusOr<ModelConfig> Read() {
     config_.architecture = std::string(family_.architecture);
     config_.rope_pairing = family_.rope_pairing;
-    config_.head_norm = family_.head_norm;
+    config_.qk_norm = family_.qk_norm;
     config_.norm_topk_prob = family_.norm_topk_prob;
     if (file_.Has("general.name")) {
       SHOAL_ASSIGN_OR_RETURN(config_.name, file_.GetString("general.name"));
     }
     SHOAL_RETURN_IF_ERROR(ReadNumbers());
     SHOAL_RETURN_IF_ERROR(RefuseUncomputed());
+    SHOAL_RETURN_IF_ERROR(ReadExperts());
     SHOAL_RETURN_IF_ERROR(ReadVocabSize());
+    SHOAL_RETURN_IF_ERROR(ReadRopeDivisors());
     if (absl::Status s = ValidateConfig(config_); !s.ok()) return Refuse(s.message());
     SHOAL_RETURN_IF_ERROR(CheckTensors());
     return std::move(config_);
@@ -81,12 +103,83 @@ class ConfigReader {
         absl::StrCat("key ", Quoted(Key(name)), " is ", value, ", above the limit of ", INT_MAX));
   }
 
+  absl::StatusOr<int> ReadCountOr(std::string_view name, int otherwise) const {
+    if (!file_.Has(Key(name))) return otherwise;
+    return ReadCount(name);
+  }
+
+  absl::StatusOr<double> ReadFloatOr(std::string_view name, double otherwise) const {
+    if (!file_.Has(Key(name))) return otherwise;
+    return file_.GetFloat(Key(name));
+  }
+
+  // How many experts, and how wide. A family with both kinds of layers says by its count of experts
+  // which a model has; widths of shared experts are their tensors': the key for them is unreliable.
+  absl::Status ReadExperts() {
+    const bool may_be_dense = FindSpec(family_, TensorRole::kFfnGate) != nullptr;
+    const bool may_be_routed = FindSpec(family_, TensorRole::kFfnGateExps) != nullptr;
+    if (!may_be_routed) {
+      SHOAL_RETURN_IF_ERROR(RequireCount("expert_count", 0));
+    } else if (may_be_dense) {
+      SHOAL_ASSIGN_OR_RETURN(config_.n_experts, ReadCountOr("expert_count", 0));
+    } else {
+      SHOAL_ASSIGN_OR_RETURN(config_.n_experts, ReadCount("expert_count"));
+      if (config_.n_experts < 1) return Refuse("n_experts is 0, below 1");
+    }
+    if (config_.n_experts == 0) {
+      SHOAL_ASSIGN_OR_RETURN(config_.dense_ffn_dim, ReadCount("feed_forward_length"));
+      return absl::OkStatus();
+    }
+    SHOAL_ASSIGN_OR_RETURN(config_.top_k, ReadCount("expert_used_count"));
+    if (file_.Has(Key("expert_weights_norm"))) {
+      SHOAL_ASSIGN_OR_RETURN(config_.norm_topk_prob, file_.GetBool(Key("expert_weights_norm")));
+    }
+    const char* width = "expert_feed_forward_length";
+    if (!file_.Has(Key(width))) width = "feed_forward_length";
+    SHOAL_ASSIGN_OR_RETURN(config_.ffn_dim, ReadCount(width));
+    return ReadSharedExpert();
+  }
+
+  absl::Status ReadSharedExpert() {
+    const TensorSpec* spec = FindSpec(family_, TensorRole::kFfnGateShexp);
+    if (spec == nullptr) return RequireCount("expert_shared_count", 0);
+    const TensorInfo* tensor = file_.Find(TensorName(*spec, 0));
+    if (tensor == nullptr) {
+      return family_.optional_shared ? absl::OkStatus() : Missing(TensorName(*spec, 0));
+    }
+    config_.shared_ffn_dim = static_cast<int>(std::min<int64_t>(tensor->shape.front(), INT_MAX));
+    config_.shared_gate = FindSpec(family_, TensorRole::kSharedGateInp) != nullptr;
+    return absl::OkStatus();
+  }
+
+  // Before ValidateConfig, which looks at their number and range.
+  absl::Status ReadRopeDivisors() {
+    const TensorSpec* spec = FindSpec(family_, TensorRole::kRopeFreqs);
+    const TensorInfo* tensor = spec == nullptr ? nullptr : file_.Find(TensorName(*spec, 0));
+    if (tensor == nullptr) return absl::OkStatus();
+    const std::vector<int64_t> shape = TensorShape(*spec, config_);
+    if (tensor->shape != shape || tensor->dtype != DType::kF32) {
+      return CheckTensor(*spec, tensor->name);  // Says what is wrong.
+    }
+    config_.rope_divisors.resize(static_cast<size_t>(shape[0]));
+    return file_.Read(*tensor, 0, std::as_writable_bytes(std::span(config_.rope_divisors)));
+  }
+
   absl::Status ReadNumbers() {
     for (const CountKey& count : kCountKeys) {
       SHOAL_ASSIGN_OR_RETURN(config_.*count.field, ReadCount(count.key));
     }
+    SHOAL_ASSIGN_OR_RETURN(config_.n_kv_heads,
+                           ReadCountOr("attention.head_count_kv", config_.n_heads));
+    const int usual_dim = config_.n_heads > 0 ? config_.hidden_dim / config_.n_heads : 0;
+    SHOAL_ASSIGN_OR_RETURN(config_.head_dim, ReadCountOr("attention.key_length", usual_dim));
+    config_.rope_dim = config_.head_dim;
     SHOAL_ASSIGN_OR_RETURN(config_.context_length, ReadCount("context_length"));
-    SHOAL_ASSIGN_OR_RETURN(config_.rope_theta, file_.GetFloat(Key("rope.freq_base")));
+    SHOAL_ASSIGN_OR_RETURN(config_.rope_theta, ReadFloatOr("rope.freq_base", kUsualRopeTheta));
+    for (const ScaleKey& scale : kScaleKeys) {
+      SHOAL_ASSIGN_OR_RETURN(const double value, ReadFloatOr(scale.key, config_.*scale.field));
+      config_.*scale.field = static_cast<float>(value);
+    }
     SHOAL_ASSIGN_OR_RETURN(const double eps,
                            file_.GetFloat(Key("attention.layer_norm_rms_epsilon")));
     config_.rms_norm_eps = static_cast<float>(eps);
@@ -97,6 +190,13 @@ class ConfigReader {
   absl::Status RefuseUncomputed() const {
     for (const NeutralCount& count : kNeutralCounts) {
       SHOAL_RETURN_IF_ERROR(RequireCount(count.key, count.neutral));
+    }
+    for (const std::string_view name : kNeutralScales) {
+      SHOAL_ASSIGN_OR_RETURN(const double value, ReadFloatOr(name, 1));
+      if (value == 0 || value == 1) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat(file_.path(), ": key ", Quoted(Key(name)), " is ", value,
+                       "; only 0 and 1 are computed here: use another model"));
     }
     SHOAL_RETURN_IF_ERROR(
         RequireCount("attention.value_length", static_cast<uint64_t>(config_.head_dim)));
@@ -144,6 +244,7 @@ class ConfigReader {
     for (const TensorSpec& spec : family_.tensors) {
       const int n = IsPerLayer(spec) ? config_.n_layers : 1;
       for (int layer = 0; layer < n; ++layer) {
+        if (!Applies(spec, config_, layer)) continue;
         std::string name = TensorName(spec, layer);
         SHOAL_RETURN_IF_ERROR(CheckTensor(spec, name));
         known.push_back(std::move(name));
@@ -167,7 +268,7 @@ class ConfigReader {
       return absl::OkStatus();
     }
     const std::vector<int64_t> shape = TensorShape(spec, config_);
-    if (tensor->shape != shape) {
+    if (!std::ranges::equal(WithoutOnes(tensor->shape), WithoutOnes(shape))) {
       return Refuse(absl::StrCat("tensor '", name, "' has shape [",
                                  absl::StrJoin(tensor->shape, ", "), "], not [",
                                  absl::StrJoin(shape, ", "), "] (outermost first)"));

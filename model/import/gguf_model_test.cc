@@ -9,6 +9,7 @@
 namespace shoal {
 namespace {
 
+using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
 std::unique_ptr<GgufReader> MustOpen(const std::string& path) {
@@ -36,7 +37,7 @@ TEST(GgufModelTest, ReadsTheNumbersOfAQwen3MoeFile) {
   EXPECT_EQ(config->rope_theta, 1e6);
   EXPECT_EQ(config->rms_norm_eps, 1e-6F);
   EXPECT_EQ(config->rope_pairing, RopePairing::kHalf);
-  EXPECT_TRUE(config->head_norm);
+  EXPECT_EQ(config->qk_norm, QkNorm::kHead);
   EXPECT_TRUE(config->norm_topk_prob);
   EXPECT_FALSE(config->tied_embeddings);
 }
@@ -72,6 +73,42 @@ TEST(GgufModelTest, ReadsTheBundledModelWithTiedEmbeddingsAndATemplate) {
   EXPECT_EQ(vocabulary->pad_id, 0);
   EXPECT_EQ(vocabulary->bos_id, -1);
   EXPECT_FALSE(vocabulary->add_bos);
+}
+
+std::string ErrorOf(const GgufBuilder& builder) {
+  const std::string bytes = builder.Build();
+  const auto file = GgufReader::Parse("m.gguf", std::as_bytes(std::span(bytes)));
+  EXPECT_TRUE(file.ok()) << file.status().message();
+  return std::string(ReadModelConfig(**file).status().message());
+}
+
+// Goal: arithmetic that a file asks for and that we do not do is refused by its key.
+TEST(GgufModelTest, RefusesWhatWouldBeComputedWrongly) {
+  for (const char* key : {"expert_shared_count", "leading_dense_block_count",
+                          "attention.sliding_window", "expert_gating_func", "expert_group_count"}) {
+    GgufBuilder builder = TinyQwen3Moe();
+    builder.AddUint32(std::string("qwen3moe.") + key, 2);
+    EXPECT_THAT(ErrorOf(builder), HasSubstr(std::string("'qwen3moe.") + key + "' is 2")) << key;
+  }
+  for (const char* key : {"expert_weights_scale", "rope.scaling.attn_factor",
+                          "attn_logit_softcapping", "final_logit_softcapping"}) {
+    GgufBuilder builder = TinyQwen3Moe();
+    builder.AddFloat32(std::string("qwen3moe.") + key, 2.5F);
+    EXPECT_THAT(ErrorOf(builder), HasSubstr(std::string("'qwen3moe.") + key + "' is 2.5")) << key;
+  }
+}
+
+TEST(GgufModelTest, ReadsSharedExpertsAndRopeDivisors) {
+  const auto qwen2 = ReadModelConfig(*MustOpen("tests/data/models/qwen2_moe/model.gguf"));
+  ASSERT_TRUE(qwen2.ok()) << qwen2.status().message();
+  EXPECT_EQ(qwen2->shared_ffn_dim, 80);
+  EXPECT_TRUE(qwen2->shared_gate);
+  EXPECT_FALSE(qwen2->norm_topk_prob);
+  const auto llama = ReadModelConfig(*MustOpen("tests/data/models/llama32/model.gguf"));
+  ASSERT_TRUE(llama.ok()) << llama.status().message();
+  EXPECT_EQ(llama->n_experts, 0);
+  EXPECT_EQ(llama->dense_ffn_dim, 128);
+  EXPECT_THAT(llama->rope_divisors, SizeIs(16));
 }
 
 TEST(GgufModelTest, AVocabularyNeedsNoTensorsAndNoTypes) {

@@ -236,10 +236,9 @@ class Parser {
       return absl::OkStatus();
     }
     const std::string known(GgmlTypeName(type));
-    return ErrorAt(
-        at, absl::StrCat("type ", known.empty() ? absl::StrCat(type) : known,
-                         known.empty() ? " is unknown" : " is not supported",
-                         "; quantize the model to one of ", std::string(SupportedGgmlTypes())));
+    return ErrorAt(at, absl::StrCat("type ", known.empty() ? absl::StrCat(type) : known,
+                                    known.empty() ? " is unknown" : " is not supported",
+                                    "; quantize the model to one of ", SupportedGgmlTypes()));
   }
 
   // The data begins at the next multiple of the alignment. A file without tensors may end before.

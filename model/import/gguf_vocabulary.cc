@@ -1,14 +1,18 @@
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/limits.h"
 #include "base/quoted.h"
 #include "base/status_macros.h"
 #include "model/import/gguf_model.h"
+#include "model/pre_tokenizer.h"
 
 namespace shoal {
 namespace {
@@ -37,7 +41,7 @@ class VocabularyReader {
     }
     SHOAL_RETURN_IF_ERROR(ReadTokens());
     SHOAL_RETURN_IF_ERROR(ReadTypes());
-    SHOAL_RETURN_IF_ERROR(CheckScores());
+    SHOAL_RETURN_IF_ERROR(ReadScores());
     SHOAL_RETURN_IF_ERROR(ReadMerges());
     for (const SpecialId& id : kSpecialIds) SHOAL_RETURN_IF_ERROR(ReadSpecialId(id));
     if (file_.Has("tokenizer.ggml.add_bos_token")) {
@@ -46,6 +50,7 @@ class VocabularyReader {
     if (vocab_.add_bos && vocab_.bos_id < 0) {
       return Refuse("tokenizer.ggml.add_bos_token", "is true, but there is no bos_token_id");
     }
+    SHOAL_RETURN_IF_ERROR(ReadTraits());
     return std::move(vocab_);
   }
 
@@ -88,11 +93,57 @@ class VocabularyReader {
   }
 
   // Byte-level BPE does not use them; a file that has them must still be consistent.
-  absl::Status CheckScores() const {
+  absl::Status ReadScores() {
     constexpr std::string_view kKey = "tokenizer.ggml.scores";
     if (!file_.Has(kKey)) return absl::OkStatus();
     SHOAL_RETURN_IF_ERROR(OnePerToken(kKey));
-    return file_.GetFloats(kKey).status();
+    SHOAL_ASSIGN_OR_RETURN(const std::vector<float> scores, file_.GetFloats(kKey));
+    if (vocab_.model != "llama") return absl::OkStatus();
+    for (size_t id = 0; id < scores.size(); ++id) {
+      if (!std::isfinite(scores[id]))
+        return Refuse(kKey, absl::StrCat("of token ", id, " is no number"));
+      vocab_.scores.push_back(scores[id]);
+    }
+    return absl::OkStatus();
+  }
+
+  // What a tokenizer does that the file does not say, but its pre-tokenizer or its name tells.
+  absl::Status ReadTraits() {
+    if (vocab_.model == "llama") {
+      constexpr std::string_view kKey = "tokenizer.ggml.add_space_prefix";
+      bool prefix = true;
+      if (file_.Has(kKey)) {
+        SHOAL_ASSIGN_OR_RETURN(prefix, file_.GetBool(kKey));
+      }
+      vocab_.space_prefix = prefix ? SpacePrefix::kAlways : SpacePrefix::kNone;
+      return ReadStrips();
+    }
+    const auto traits = PreTokenizer::TraitsOf(vocab_.pre);
+    if (!traits.ok()) return absl::OkStatus();  // Refused where the tokenizer is used.
+    vocab_.nfc = traits->nfc;
+    vocab_.ignore_merges = traits->ignore_merges;
+    return absl::OkStatus();
+  }
+
+  // Phi-3's special tokens take the white space behind them, but for these.
+  absl::Status ReadStrips() {
+    constexpr std::string_view kKey = "general.name";
+    if (!file_.Has(kKey)) return absl::OkStatus();
+    SHOAL_ASSIGN_OR_RETURN(const std::string name, file_.GetString(kKey));
+    const std::string lower = absl::AsciiStrToLower(name);
+    if (!absl::StrContains(lower, "phi-3") && !absl::StrContains(lower, "phi3")) {
+      return absl::OkStatus();
+    }
+    vocab_.strips.assign(vocab_.tokens.size(), 0);
+    for (size_t id = 0; id < vocab_.tokens.size(); ++id) {
+      const std::string& token = vocab_.tokens[id];
+      const bool special =
+          vocab_.types[id] == TokenType::kControl || vocab_.types[id] == TokenType::kUserDefined;
+      if (special && token != "<unk>" && token != "<s>" && token != "<|endoftext|>") {
+        vocab_.strips[id] = kStripRight;
+      }
+    }
+    return absl::OkStatus();
   }
 
   absl::Status ReadMerges() {

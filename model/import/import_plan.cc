@@ -13,12 +13,6 @@ constexpr uint64_t Aligned(uint64_t offset) {
   return (offset + kShardAlignment - 1) / kShardAlignment * kShardAlignment;
 }
 
-ShardKind KindOf(const TensorSpec& spec) {
-  if (IsExpertStack(spec)) return ShardKind::kExpert;
-  if (IsPerLayer(spec)) return ShardKind::kTrunkLayer;
-  return spec.role == TensorRole::kTokenEmbd ? ShardKind::kEmbedding : ShardKind::kOutput;
-}
-
 class Planner {
  public:
   Planner(const WeightSource& file, const ModelConfig& config)
@@ -26,40 +20,43 @@ class Planner {
 
   std::vector<PlannedShard> Plan() const {
     std::vector<PlannedShard> shards;
-    shards.push_back(Make(ShardKind::kEmbedding, -1, -1));
+    shards.push_back(Make(ShardKind::kEmbedding, TensorPlace::kEmbedding, -1, -1));
     for (int layer = 0; layer < config_.n_layers; ++layer) {
-      shards.push_back(Make(ShardKind::kTrunkLayer, layer, -1));
+      shards.push_back(Make(ShardKind::kTrunkLayer, TensorPlace::kTrunkLayer, layer, -1));
     }
     for (int layer = 0; layer < config_.n_layers; ++layer) {
-      for (int expert = 0; expert < config_.n_experts; ++expert) {
-        shards.push_back(Make(ShardKind::kExpert, layer, expert));
+      for (int expert = 0; expert < config_.NumExperts(layer); ++expert) {
+        shards.push_back(Make(ShardKind::kExpert, TensorPlace::kExpert, layer, expert));
       }
     }
-    shards.push_back(Make(ShardKind::kOutput, -1, -1));
+    shards.push_back(Make(ShardKind::kOutput, TensorPlace::kOutput, -1, -1));
     return shards;
   }
 
  private:
-  PlannedShard Make(ShardKind kind, int layer, int expert) const {
+  PlannedShard Make(ShardKind kind, TensorPlace place, int layer, int expert) const {
     PlannedShard shard;
     shard.info = {.kind = kind, .layer = layer, .expert = expert, .file_bytes = kShardHeaderBytes};
     for (const TensorSpec& spec : family_.tensors) {
-      if (KindOf(spec) != kind) continue;
+      if (PlaceOf(spec) != place || !Applies(spec, config_, layer)) continue;
+      if (expert >= 0 && !HoldsExpert(spec, config_, layer, expert)) continue;
       const TensorInfo* tensor = file_.Find(TensorName(spec, layer));
       if (tensor == nullptr) {
         SHOAL_CHECK(spec.optional);  // OpenModel has seen the others.
         continue;
       }
-      Add(*tensor, expert, &shard);
+      Add(*tensor, TensorShape(spec, config_), IsExpertStack(spec) ? expert : -1, &shard);
     }
     return shard;
   }
 
-  // Puts the tensor, or its slice `expert`, behind what the shard has so far.
-  static void Add(const TensorInfo& tensor, int expert, PlannedShard* shard) {
+  // Puts the tensor, or its slice `expert`, behind what the shard has so far. `shape` is the
+  // tensor's, without what a file may put before it.
+  static void Add(const TensorInfo& tensor, std::vector<int64_t> shape, int expert,
+                  PlannedShard* shard) {
     ShardTensor slice{.name = tensor.name,
                       .dtype = tensor.dtype,
-                      .shape = tensor.shape,
+                      .shape = std::move(shape),
                       .offset = Aligned(shard->info.file_bytes),
                       .n_bytes = tensor.n_bytes};
     uint64_t tensor_offset = 0;

@@ -20,10 +20,11 @@
 namespace shoal {
 namespace {
 
-constexpr std::string_view kMagic = "SHOALSRC";
+constexpr std::string_view kMagic = "SHOALSR2";
 constexpr size_t kMaxPathBytes = 4096;
 constexpr size_t kMaxNameBytes = 256;
-constexpr size_t kMaxRecordBytes = 8192;
+constexpr size_t kMaxConversionBytes = 4608;
+constexpr size_t kMaxRecordBytes = 16384;
 
 std::string Encode(const ImportRecord& record) {
   ByteWriter writer;
@@ -33,6 +34,7 @@ std::string Encode(const ImportRecord& record) {
   writer.U64(record.file.mtime_ns);
   writer.U64(record.file.inode);
   writer.String(record.default_name);
+  writer.String(record.conversion);
   return writer.Take();
 }
 
@@ -46,6 +48,7 @@ absl::StatusOr<ImportRecord> Decode(std::string_view bytes) {
   SHOAL_ASSIGN_OR_RETURN(record.file.mtime_ns, reader.U64());
   SHOAL_ASSIGN_OR_RETURN(record.file.inode, reader.U64());
   SHOAL_ASSIGN_OR_RETURN(record.default_name, reader.String(kMaxNameBytes));
+  SHOAL_ASSIGN_OR_RETURN(record.conversion, reader.String(kMaxConversionBytes));
   SHOAL_RETURN_IF_ERROR(reader.ExpectEnd());
   return record;
 }
@@ -144,14 +147,17 @@ absl::Status WriteImportRecord(DataDirectory* data, const Sha256Digest& model_id
 }
 
 std::optional<SignedManifest> FindImported(DataDirectory* data, const FileIdentity& file,
-                                           std::string_view model_name) {
+                                           std::string_view model_name,
+                                           std::string_view conversion) {
   const auto ids = data->ModelFolders();
   if (!ids.ok()) return std::nullopt;
   for (const Sha256Digest& id : *ids) {
     const auto bytes = ReadFile(data->files(), data->ModelPath(id, kImportRecord), kMaxRecordBytes);
     if (!bytes.ok()) continue;
     const auto record = Decode(*bytes);
-    if (!record.ok() || record->file != file) continue;
+    if (!record.ok() || record->file != file || record->conversion != conversion) {
+      continue;
+    }
     auto model = data->ReadModel(id);
     if (!model.ok()) continue;
     const std::string_view wanted = model_name.empty() ? record->default_name : model_name;

@@ -29,14 +29,16 @@ absl::StatusOr<FileIdentity> IdentityOf(const std::string& path);
 struct ImportRecord {
   FileIdentity file;
   std::string default_name;  // What the model is called when nobody says otherwise.
+  std::string conversion;    // How its tensors were made; empty: they are the file's.
 };
 
 absl::Status WriteImportRecord(DataDirectory* data, const Sha256Digest& model_id,
                                const ImportRecord& record);
 
-// The model that was imported from this very file under that name (empty: the default one), if it
-// and all its shards' files are still there.
+// The model that was imported from this very file by that conversion, under that name (empty: the
+// default one), if it and all its shards' files are still there.
 std::optional<SignedManifest> FindImported(DataDirectory* data, const FileIdentity& file,
-                                           std::string_view model_name);
+                                           std::string_view model_name,
+                                           std::string_view conversion);
 
 }  // namespace shoal

@@ -59,7 +59,10 @@ class Import {
     tokenizer_file_ = TokenizerFile(*model.tokenizer);
     default_name_ = std::move(model.name);
     manifest_.name = options_.model_name.empty() ? default_name_ : options_.model_name;
-    shards_ = PlanShards(*file_, manifest_.config);
+    if (options_.convert) {
+      SHOAL_ASSIGN_OR_RETURN(converted_, options_.convert(*file_, manifest_.config));
+    }
+    shards_ = PlanShards(weights(), manifest_.config);
     result_.n_bytes = tokenizer_file_.size();
     for (const PlannedShard& shard : shards_) result_.n_bytes += shard.info.file_bytes;
     return absl::OkStatus();
@@ -81,7 +84,7 @@ class Import {
 
   absl::Status MakeShards() {
     ThreadPool pool(options_.n_threads);
-    ShardMaker maker(*file_, &data_->shards(), &pool, kImportMemory / 2);
+    ShardMaker maker(weights(), &data_->shards(), &pool, kImportMemory / 2);
     uint64_t done = 0;
     const auto on_bytes = [&](uint64_t bytes) {
       done += bytes;
@@ -121,13 +124,17 @@ class Import {
     SHOAL_RETURN_IF_ERROR(data_->WriteModel(SignManifest(bytes, key)));
     result_.model_id = ModelId(bytes);
     result_.model_name = manifest_.name;
-    return WriteImportRecord(data_, result_.model_id, {identity_, default_name_});
+    return WriteImportRecord(data_, result_.model_id,
+                             {identity_, default_name_, options_.conversion});
   }
+
+  const WeightSource& weights() const { return converted_ == nullptr ? *file_ : *converted_; }
 
   DataDirectory* const data_;
   const ImportOptions& options_;
   const FileIdentity identity_;
   std::unique_ptr<ModelFile> file_;
+  std::unique_ptr<WeightSource> converted_;  // Of file_; or null.
   Manifest manifest_;
   std::string default_name_;
   std::vector<PlannedShard> shards_;
@@ -142,7 +149,7 @@ absl::StatusOr<ImportResult> ImportModel(DataDirectory* data, const ImportOption
   SHOAL_CHECK_GE(options.n_threads, 1);
   SHOAL_CHECK(options.random != nullptr);
   SHOAL_ASSIGN_OR_RETURN(FileIdentity identity, IdentityOf(options.path));
-  if (const auto found = FindImported(data, identity, options.model_name)) {
+  if (const auto found = FindImported(data, identity, options.model_name, options.conversion)) {
     return ImportResult{.model_id = found->id,
                         .model_name = found->manifest.name,
                         .n_bytes = found->manifest.n_bytes(),

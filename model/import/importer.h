@@ -2,11 +2,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "base/random.h"
 #include "model/data_directory.h"
+#include "model/model_config.h"
+#include "model/weight_source.h"
 
 namespace shoal {
 
@@ -15,6 +18,13 @@ struct ImportOptions {
   std::string model_name = {};  // What clients will call it; empty: as the file says.
   int n_threads = 1;            // They hash and write while one of them reads; at least 1.
   Random* random = nullptr;     // For the import key, where this directory has none yet.
+  // Null, or what the shards hold instead of the file's own tensors: the same ones by name and
+  // shape, with other types. What it was made with goes to `conversion`, so that another import of
+  // the file is another model's; empty without one.
+  std::function<absl::StatusOr<std::unique_ptr<WeightSource>>(const WeightSource&,
+                                                              const ModelConfig&)>
+      convert = {};
+  std::string conversion = {};
   // Called now and then, on the caller's thread, with bytes of shards done so far and in all.
   std::function<void(uint64_t bytes_done, uint64_t bytes_all)> on_progress = {};
 };

@@ -17,10 +17,6 @@ class ModelFile : public WeightSource {
   virtual const std::string& path() const = 0;
   virtual const std::vector<TensorInfo>& tensors() const = 0;
   virtual uint64_t file_bytes() const = 0;
-  // Where that byte of the tensor comes from: reads in this order go through the storage once.
-  virtual uint64_t Position(const TensorInfo& tensor, uint64_t offset) const {
-    return tensor.file_offset + offset;
-  }
   // SHA-256, lower-case hex, of everything but the tensors' data: names this model until manifests
   // do.
   virtual std::string HeaderHash() const = 0;

@@ -1,11 +1,15 @@
 #include "model/import/open_model.h"
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/file_system.h"
+#include "base/quoted.h"
 #include "base/status_macros.h"
 #include "model/import/byte_source.h"
 #include "model/import/checkpoint.h"
@@ -13,10 +17,15 @@
 #include "model/import/checkpoint_view.h"
 #include "model/import/gguf_model.h"
 #include "model/import/gguf_reader.h"
+#include "model/import/hf_tokenizer.h"
 #include "model/import/json_values.h"
+#include "model/jinja/budget.h"
+#include "model/tokenizer.h"
 
 namespace shoal {
 namespace {
+
+constexpr size_t kMaxTokenizerBytes = size_t{64} << 20;
 
 // A model without a tokenizer can be measured, not talked to.
 absl::StatusOr<TokenizerShard> ReadTokenizer(const GgufReader& file) {
@@ -36,15 +45,93 @@ absl::StatusOr<OpenedModel> OpenGguf(const std::string& path) {
   return OpenedModel{std::move(file), std::move(config), std::move(name), std::move(tokenizer)};
 }
 
-absl::StatusOr<TokenizerShard> ReadTokenizer(const std::string& folder) {
-  for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
-    const std::string path = JoinPath(folder, name);
+// A file of the folder; nothing if there is none of that name.
+absl::StatusOr<std::optional<std::string>> ReadPart(const std::string& folder, const char* name,
+                                                    size_t max_bytes) {
+  const std::string path = JoinPath(folder, name);
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) return std::nullopt;
+  SHOAL_ASSIGN_OR_RETURN(std::string text, ReadTextFile(path, max_bytes));
+  return text;
+}
+
+// The ids in `file` that end an answer: one, or a list.
+absl::StatusOr<std::vector<int32_t>> EndIds(const JsonValues& file, size_t n_tokens) {
+  constexpr char kKey[] = "eos_token_id";
+  std::vector<int32_t> ids;
+  if (!file.Has(kKey)) return ids;
+  const bool one = file.GetUint(kKey).ok();
+  do {
+    const std::string key = one ? kKey : absl::StrCat(kKey, ".", ids.size());
+    SHOAL_ASSIGN_OR_RETURN(const uint64_t id, file.GetUint(key));
+    if (id >= n_tokens) {
+      return absl::InvalidArgumentError(absl::StrCat(file.name(), ": key ", Quoted(key), " is ", id,
+                                                     ", not below the ", n_tokens,
+                                                     " tokens; fetch the model again"));
+    }
+    ids.push_back(static_cast<int32_t>(id));
+  } while (!one && file.Has(absl::StrCat(kKey, ".", ids.size())));
+  return ids;
+}
+
+// What generates also stops at ids that no tokenizer's file names. There is room for two; those
+// that are known by their text need none.
+absl::Status ReadEndIds(const std::string& folder, const JsonValues& config,
+                        Vocabulary* vocabulary) {
+  constexpr char kGeneration[] = "generation_config.json";
+  const size_t n_tokens = vocabulary->tokens.size();
+  std::vector<int32_t> ids;
+  SHOAL_ASSIGN_OR_RETURN(const auto text, ReadPart(folder, kGeneration, kMaxConfigBytes));
+  if (text) {
+    SHOAL_ASSIGN_OR_RETURN(
+        const JsonValues generation,
+        JsonValues::Parse(JoinPath(folder, kGeneration), *text, kMaxConfigValues));
+    SHOAL_ASSIGN_OR_RETURN(ids, EndIds(generation, n_tokens));
+  }
+  if (ids.empty()) {
+    SHOAL_ASSIGN_OR_RETURN(ids, EndIds(config, n_tokens));
+  }
+  if (vocabulary->eos_id < 0 && !ids.empty()) vocabulary->eos_id = ids.front();
+  for (const int32_t id : ids) {
+    const auto at = static_cast<size_t>(id);
+    const bool known =
+        vocabulary->types[at] == TokenType::kControl && IsEndText(vocabulary->tokens[at]);
+    if (known || id == vocabulary->eos_id || id == vocabulary->eot_id) continue;
+    if (vocabulary->eot_id >= 0) {
+      return absl::UnimplementedError(absl::StrCat(
+          folder, ": eos_token_id has ", vocabulary->eot_id, " and ", id, " beside the eos token ",
+          vocabulary->eos_id, "; only one more is read: take one out of ", kGeneration));
+    }
+    vocabulary->eot_id = id;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TokenizerShard> ReadTokenizer(const std::string& folder, const JsonValues& config,
+                                             int n_tokens) {
+  SHOAL_ASSIGN_OR_RETURN(const auto text, ReadPart(folder, "tokenizer.json", kMaxTokenizerBytes));
+  if (!text) {
+    const std::string path = JoinPath(folder, "tokenizer.model");
     std::error_code error;
-    if (!std::filesystem::exists(path, error)) continue;
+    if (!std::filesystem::exists(path, error)) return TokenizerShard{};
     return absl::UnimplementedError(
         absl::StrCat(path, ": this kind of tokenizer is not read; convert the model to GGUF"));
   }
-  return TokenizerShard{};
+  SHOAL_ASSIGN_OR_RETURN(const auto options,
+                         ReadPart(folder, "tokenizer_config.json", kMaxTokenizerBytes));
+  auto tokenizer = ReadHfTokenizer(*text, options.value_or(""), n_tokens);
+  if (!tokenizer.ok()) {
+    const bool unknown = absl::IsUnimplemented(tokenizer.status());
+    return absl::Status(tokenizer.status().code(),
+                        absl::StrCat(folder, "/", tokenizer.status().message(),
+                                     unknown ? "; convert the model to GGUF" : ""));
+  }
+  // Counts before tokenizer_config.json's, as where the model comes from.
+  SHOAL_ASSIGN_OR_RETURN(auto chat,
+                         ReadPart(folder, "chat_template.jinja", jinja::kMaxTemplateBytes));
+  if (chat) tokenizer->chat_template = *std::move(chat);
+  SHOAL_RETURN_IF_ERROR(ReadEndIds(folder, config, &tokenizer->vocabulary));
+  return tokenizer;
 }
 
 // The folder's own name. A downloader's cache keeps models--OWNER--NAME/snapshots/COMMIT.
@@ -67,8 +154,9 @@ absl::StatusOr<OpenedModel> OpenCheckpoint(const std::string& folder) {
   SHOAL_ASSIGN_OR_RETURN(ModelConfig config, ReadCheckpointConfig(values));
   SHOAL_ASSIGN_OR_RETURN(auto checkpoint, Checkpoint::Open(folder));
   SHOAL_ASSIGN_OR_RETURN(auto file, CheckpointView::Create(std::move(checkpoint), &config, text));
+  auto tokenizer = ReadTokenizer(folder, values, config.vocab_size);
   return OpenedModel{std::move(file), std::move(config), NameOfFolder(folder),
-                     ReadTokenizer(folder)};
+                     std::move(tokenizer)};
 }
 
 }  // namespace

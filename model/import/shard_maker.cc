@@ -18,7 +18,7 @@ struct PendingRead {
   std::span<std::byte> out;
 };
 
-uint64_t FirstByte(const ModelFile& file, const PlannedShard& shard) {
+uint64_t FirstByte(const WeightSource& file, const PlannedShard& shard) {
   uint64_t first = UINT64_MAX;
   for (const PlannedShard::Piece& piece : shard.pieces) {
     first = std::min(first, file.Position(*piece.tensor, piece.tensor_offset));
@@ -53,7 +53,7 @@ void Outline(const PlannedShard& shard, uint64_t begin, std::span<std::byte> out
   SHOAL_CHECK_EQ(done, end);  // A shard ends with a tensor.
 }
 
-absl::Status ReadAll(const ModelFile& file, std::vector<PendingRead>* reads) {
+absl::Status ReadAll(const WeightSource& file, std::vector<PendingRead>* reads) {
   std::sort(reads->begin(), reads->end(), [&](const PendingRead& a, const PendingRead& b) {
     return file.Position(*a.tensor, a.tensor_offset) < file.Position(*b.tensor, b.tensor_offset);
   });
@@ -75,7 +75,7 @@ constexpr size_t RoundUp(size_t n) {
 
 }  // namespace
 
-ShardMaker::ShardMaker(const ModelFile& file, ShardStore* store, ThreadPool* pool,
+ShardMaker::ShardMaker(const WeightSource& file, ShardStore* store, ThreadPool* pool,
                        size_t buffer_bytes)
     : file_(file),
       store_(store),

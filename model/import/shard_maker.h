@@ -12,8 +12,8 @@
 #include "base/mutex.h"
 #include "base/thread_pool.h"
 #include "model/import/import_plan.h"
-#include "model/import/model_file.h"
 #include "model/shard_store.h"
+#include "model/weight_source.h"
 
 namespace shoal {
 
@@ -22,7 +22,7 @@ namespace shoal {
 class ShardMaker {
  public:
   // All outlive this. `buffer_bytes`: of each buffer; a multiple of kShardChunkBytes.
-  ShardMaker(const ModelFile& file, ShardStore* store, ThreadPool* pool, size_t buffer_bytes);
+  ShardMaker(const WeightSource& file, ShardStore* store, ThreadPool* pool, size_t buffer_bytes);
 
   // Fills in every hash and puts the shards into the store. What lies there already is compared and
   // left; a shard larger than a buffer is written anew. `on_bytes` gets bytes of shards as they are
@@ -51,7 +51,7 @@ class ShardMaker {
   bool IsFirst(const Sha256Digest& hash) SHOAL_EXCLUDES(mu_);
   void NoteWritten(const Sha256Digest& hash) SHOAL_EXCLUDES(mu_);
 
-  const ModelFile& file_;
+  const WeightSource& file_;
   ShardStore* const store_;
   ThreadPool* const pool_;
   const size_t buffer_bytes_;

@@ -54,8 +54,8 @@ RemoteExperts::Options RemoteExperts::OptionsFor(const ModelConfig& config, RowF
                                                  const KernelTable& kernels) {
   Options options;
   options.n_layers = config.n_layers;
-  options.n_experts = config.n_experts;
-  options.top_k = config.top_k;
+  options.n_experts = config.MaxExperts();
+  options.top_k = config.MaxPicks();
   options.hidden_dim = config.hidden_dim;
   options.format = format;
   options.kernels = &kernels;

@@ -2,6 +2,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -10,13 +15,16 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/gguf_builder.h"
 
 namespace shoal {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 constexpr char kModel[] = "models/tales-moe-11m-q8_0.gguf";
 
@@ -60,12 +68,12 @@ class ModelsTest : public ::testing::Test {
     return {};
   }
 
- private:
   static std::string Read(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
   }
 
+ private:
   const std::string dir_ = [] {
     std::string name = ::testing::TempDir() + "shoal_models_XXXXXX";
     EXPECT_NE(mkdtemp(name.data()), nullptr);
@@ -139,9 +147,108 @@ TEST_F(ModelsTest, BadUsageAndBadFilesSaySo) {
       2);
 }
 
+TEST_F(ModelsTest, QuantizingMakesAnotherModelAndSaysWhatItLost) {
+  const std::string plain = Import();
+  const Result small = RunShoal(std::string("import ") + kModel + " --quantize q4_k_m");
+  ASSERT_EQ(small.exit_code, 0) << small.err;
+  EXPECT_NE(small.out, plain + "\n");
+  EXPECT_THAT(small.err, ContainsRegex("blk.5.ffn_up_exps.weight +Q4_K +relative RMS"));
+  EXPECT_THAT(small.err, ContainsRegex("blk.5.attn_v.weight +Q6_K +relative RMS"));
+  EXPECT_THAT(small.err, ContainsRegex("token_embd.weight +Q6_K +relative RMS"));
+  EXPECT_THAT(small.err, Not(HasSubstr("norm")));
+  EXPECT_THAT(small.err, Not(HasSubstr("gate_inp")));
+  EXPECT_THAT(RunShoal("models list").out, AllOf(HasSubstr("11.7 MB"), HasSubstr("7.9 MB")));
+  const Result again = RunShoal(std::string("import ") + kModel + " --quantize q4_k_m");
+  EXPECT_EQ(again.out, small.out);
+  EXPECT_THAT(again.err, HasSubstr("imported before"));
+  EXPECT_EQ(Import(), plain);
+  const Result mixed =
+      RunShoal(std::string("import ") + kModel + " --quantize q4_k_m --experts-type tq1_0");
+  EXPECT_THAT(mixed.err, ContainsRegex("blk.5.ffn_up_exps.weight +TQ1_0 +relative RMS"));
+}
+
+// A matrix that is no larger than it would become stays as it is: here all of them.
+TEST_F(ModelsTest, QuantizingNeverMakesAnythingLarger) {
+  const std::string plain = Import();
+  EXPECT_EQ(RunShoal(std::string("import ") + kModel + " --quantize q8_0").out, plain + "\n");
+}
+
+TEST_F(ModelsTest, QuantizingRefusesWhatItCannotDo) {
+  const std::string import = std::string("import ") + kModel;
+  const Result mix = RunShoal(import + " --quantize q3_k");
+  EXPECT_EQ(mix.exit_code, 2);
+  EXPECT_THAT(mix.err, HasSubstr("q3_k is none of q8_0, q4_0, q4_k_m"));
+  EXPECT_EQ(RunShoal(import + " --experts-type q4_0").exit_code, 2);
+  EXPECT_EQ(RunShoal(import + " --imatrix x").exit_code, 2);
+  EXPECT_THAT(RunShoal(import + " --quantize q4_0 --heat x").err, HasSubstr("--heat"));
+  EXPECT_THAT(RunShoal(import + " --quantize q4_0 --imatrix " + kModel).err,
+              HasSubstr("general.type is not 'imatrix'"));
+
+  std::string bytes = Read("tests/data/models/qwen3_moe/model.gguf");
+  std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(bytes.size() / 2), 4096, '\xFF');
+  std::ofstream(Path("nan.gguf"), std::ios::binary) << bytes;
+  const Result nan = RunShoal("import " + Path("nan.gguf") + " --quantize q4_0");
+  EXPECT_EQ(nan.exit_code, 1);
+  EXPECT_THAT(nan.err, HasSubstr("holds an infinity, a NaN, or weights too large"));
+}
+
+// A file as llama-imatrix writes it, about one tensor.
+GgufBuilder Imatrix(uint64_t n_cols, uint64_t n_matrices, float sum, float count) {
+  const auto floats = [](uint64_t n, float value) {
+    std::string out;
+    for (uint64_t i = 0; i < n; ++i) out += Le32(std::bit_cast<uint32_t>(value));
+    return out;
+  };
+  GgufBuilder file;
+  file.AddString("general.type", "imatrix");
+  const std::string name = "blk.0.attn_q.weight";
+  file.tensors.push_back(
+      {name + ".in_sum2", {n_cols, n_matrices}, 0, floats(n_cols * n_matrices, sum), {}});
+  file.tensors.push_back({name + ".counts", {1, n_matrices}, 0, floats(n_matrices, count), {}});
+  return file;
+}
+
+TEST_F(ModelsTest, AnImatrixIsReadAndChecked) {
+  const auto import = [&](const GgufBuilder& file) {
+    std::ofstream(Path("imatrix.gguf"), std::ios::binary) << file.Build();
+    return RunShoal(std::string("import ") + kModel + " --quantize q4_0 --imatrix " +
+                    Path("imatrix.gguf"));
+  };
+  const uint64_t n_cols = 256;
+  const Result good = import(Imatrix(n_cols, 1, 8.0F, 2.0F));
+  EXPECT_EQ(good.exit_code, 0) << good.err;
+  // All columns alike is what no imatrix means; one that nobody counted is none.
+  const Result plain = RunShoal(std::string("import ") + kModel + " --quantize q4_0");
+  EXPECT_EQ(good.out, plain.out);
+  EXPECT_EQ(import(Imatrix(n_cols, 1, 0.0F, 0.0F)).out, plain.out);
+  GgufBuilder uneven = Imatrix(n_cols, 1, 8.0F, 2.0F);
+  for (size_t i = 0; i < uneven.tensors[0].data.size(); i += 8) {
+    uneven.tensors[0].data.replace(i, 4, Le32(std::bit_cast<uint32_t>(1000.0F)));
+  }
+  const Result weighted = import(uneven);
+  EXPECT_EQ(weighted.exit_code, 0) << weighted.err;
+  EXPECT_NE(weighted.out, plain.out);
+
+  EXPECT_THAT(import(Imatrix(n_cols / 2, 1, 1.0F, 1.0F)).err, HasSubstr("128 columns, but"));
+  EXPECT_THAT(import(Imatrix(n_cols, 1, -1.0F, 1.0F)).err, HasSubstr("holds -1"));
+  EXPECT_THAT(import(Imatrix(n_cols, 1, NAN, 1.0F)).err, HasSubstr("holds nan"));
+  GgufBuilder few = Imatrix(n_cols, 2, 1.0F, 1.0F);
+  few.tensors[1].dims = {1, 1};
+  few.tensors[1].data.resize(4);
+  EXPECT_THAT(import(few).err, HasSubstr("has 1 counts beside it, for 2 matrices"));
+  few.RemoveTensor("blk.0.attn_q.weight.counts");
+  EXPECT_THAT(import(few).err, HasSubstr("has no counts beside it"));
+  GgufBuilder half = Imatrix(n_cols, 1, 1.0F, 1.0F);
+  half.tensors[0].type = 1;
+  half.tensors[0].data.resize(n_cols * 2);
+  EXPECT_THAT(import(half).err, HasSubstr("is not F32"));
+}
+
 TEST_F(ModelsTest, HelpNamesEveryOption) {
   EXPECT_THAT(RunShoal("import --help").out,
-              AllOf(HasSubstr("--data-dir"), HasSubstr("MODEL"), HasSubstr("--model-name")));
+              AllOf(HasSubstr("--data-dir"), HasSubstr("MODEL"), HasSubstr("--model-name"),
+                    HasSubstr("--quantize"), HasSubstr("--experts-type"), HasSubstr("--imatrix"),
+                    HasSubstr("tq1_0")));
   EXPECT_THAT(RunShoal("models --help").out,
               AllOf(HasSubstr("list"), HasSubstr("rm"), HasSubstr("gc")));
   EXPECT_THAT(RunShoal("shards verify --help").out, HasSubstr("--model"));

@@ -214,9 +214,35 @@ const GgufCase kTensorCases[] = {
        f.tensors[14].dims = {32, 1 << 20};
      },
      "tensor 'output.weight': 17825792 bytes at data offset"},
-    {"KnownTypeNotSupported", [](auto& f) { f.tensors[0].type = 22; },
-     "type IQ2_S is not supported; quantize the model to one of F32, F16, BF16, Q8_0, Q4_0, Q4_K, "
-     "Q5_K, Q6_K, IQ4_XS, MXFP4, TQ2_0"},
+    {"RowNotWholeBlocksOfNVFP4",
+     [](auto& f) {
+       f.tensors[0].type = 40;
+       f.tensors[0].dims = {96, 16};
+     },
+     "rows of 96 elements are not whole blocks of 64 (NVFP4)"},
+    {"RowNotWholeBlocksOfQ1",
+     [](auto& f) {
+       f.tensors[0].type = 41;
+       f.tensors[0].dims = {64, 16};
+     },
+     "rows of 64 elements are not whole blocks of 128 (Q1_0)"},
+    {"RowNotWholeSuperblocksOfIQ1M",
+     [](auto& f) {
+       f.tensors[0].type = 29;
+       f.tensors[0].dims = {128, 16};
+     },
+     "rows of 128 elements are not whole blocks of 256 (IQ1_M)"},
+    {"IQ3PastTheEnd",
+     [](auto& f) {
+       f.tensors[14].type = 21;
+       f.tensors[14].dims = {256, 1 << 20};
+     },
+     "tensor 'output.weight': 115343360 bytes at data offset"},
+    {"KnownTypeNotSupported", [](auto& f) { f.tensors[0].type = 15; },
+     "type Q8_K is not supported; quantize the model to one of F32, F16, BF16, Q8_0, Q4_0, Q4_K, "
+     "Q6_K, Q5_K, IQ4_XS, MXFP4, TQ2_0, Q4_1, Q5_0,"},
+    {"IntermediateType", [](auto& f) { f.tensors[0].type = 9; }, "type Q8_1 is not supported"},
+    {"TypeAfterTheLast", [](auto& f) { f.tensors[0].type = 43; }, "type 43 is unknown"},
     {"WithdrawnType", [](auto& f) { f.tensors[0].type = 4; }, "type 4 is unknown"},
     {"UnknownType", [](auto& f) { f.tensors[0].type = 1000; }, "type 1000 is unknown; quantize"},
 };

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
 #include "gtest/gtest.h"
+#include "tests/parity/family_models.h"
 #include "tests/support/local_model.h"
 #include "tests/support/safetensors.h"
 
@@ -17,9 +18,11 @@ namespace {
 
 constexpr char kData[] = "tests/data/";
 
-// Keeps what a step shows: hidden rows per layer, chosen experts per layer.
+// Keeps what a step shows: hidden rows per layer, routed experts per layer that has them.
 class Recorder : public StepObserver {
  public:
+  explicit Recorder(const ModelConfig& config) : config_(config) {}
+
   void OnHidden(int layer, MatView<const float> hidden) override {
     if (static_cast<int>(hidden_.size()) <= layer) hidden_.resize(layer + 1);
     for (int64_t t = 0; t < hidden.rows; ++t) {
@@ -31,9 +34,12 @@ class Recorder : public StepObserver {
       ids_.resize(layer + 1);
       weights_.resize(layer + 1);
     }
-    ids_[layer].insert(ids_[layer].end(), routing.topk_ids.begin(), routing.topk_ids.end());
-    weights_[layer].insert(weights_[layer].end(), routing.topk_weights.begin(),
-                           routing.topk_weights.end());
+    if (config_.IsDense(layer)) return;
+    for (size_t i = 0; i < routing.topk_ids.size(); ++i) {
+      if (routing.topk_ids[i] >= config_.n_experts) continue;  // Shared.
+      ids_[layer].push_back(routing.topk_ids[i]);
+      weights_[layer].push_back(routing.topk_weights[i]);
+    }
   }
 
   template <typename T>
@@ -43,6 +49,7 @@ class Recorder : public StepObserver {
     return out;
   }
 
+  const ModelConfig& config_;
   std::vector<std::vector<float>> hidden_;
   std::vector<std::vector<int32_t>> ids_;
   std::vector<std::vector<float>> weights_;
@@ -65,31 +72,38 @@ void ExpectParity(LocalModel& model, const TestTensors& expected) {
     const std::string prompt_name = absl::StrCat("prompt_", i);
     SCOPED_TRACE(prompt_name);
     const auto prompt = expected.at(prompt_name).As<int32_t>();
-    Recorder recorder;
+    Recorder recorder(model.config());
     model.engine().set_observer(&recorder);
     const std::vector<float> logits = model.Logits(prompt, /*chunk=*/512);
     model.engine().set_observer(nullptr);
     const auto get = [&](const char* name) { return expected.at(absl::StrCat(name, "_", i)); };
     ExpectNear(logits, get("logits").As<float>(), 1e-3F, "logits");
     ExpectNear(Recorder::Flat(recorder.hidden_), get("hidden").As<float>(), 1e-3F, "hidden");
-    EXPECT_EQ(Recorder::Flat(recorder.ids_), get("topk_ids").As<int32_t>());
-    ExpectNear(Recorder::Flat(recorder.weights_), get("topk_weights").As<float>(), 1e-4F,
-               "topk_weights");
+    if (model.config().n_experts > 0) {
+      EXPECT_EQ(Recorder::Flat(recorder.ids_), get("topk_ids").As<int32_t>());
+      ExpectNear(Recorder::Flat(recorder.weights_), get("topk_weights").As<float>(), 1e-4F,
+                 "topk_weights");
+    }
     EXPECT_EQ(model.Greedy(prompt, 16), get("greedy").As<int32_t>());
   }
 }
 
-TEST(ReferenceTest, Qwen3MoeFromGguf) {
-  LocalModel model(absl::StrCat(kData, "models/qwen3_moe/model.gguf"), {.kv_type = KvType::kF32});
+class FamilyReferenceTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(FamilyReferenceTest, AgreesInEveryNumber) {
+  const std::string folder = absl::StrCat(kData, "models/", GetParam(), "/");
+  LocalModel model(folder + "model.gguf", {.kv_type = KvType::kF32, .activations_f32 = true});
+  ExpectParity(model, ReadTestTensors(folder + "expected.safetensors"));
+}
+
+TEST(ReferenceTest, Qwen3MoeFromSafetensors) {
+  LocalModel model(absl::StrCat(kData, "models/qwen3_moe/hf"),
+                   {.kv_type = KvType::kF32, .activations_f32 = true});
   ExpectParity(model,
                ReadTestTensors(absl::StrCat(kData, "models/qwen3_moe/expected.safetensors")));
 }
 
-TEST(ReferenceTest, Qwen3MoeFromSafetensors) {
-  LocalModel model(absl::StrCat(kData, "models/qwen3_moe/hf"), {.kv_type = KvType::kF32});
-  ExpectParity(model,
-               ReadTestTensors(absl::StrCat(kData, "models/qwen3_moe/expected.safetensors")));
-}
+INSTANTIATE_TEST_SUITE_P(Models, FamilyReferenceTest, testing::ValuesIn(kFamilyModels));
 
 // Mean over all positions of KL(reference || ours), in nats.
 double MeanKl(LocalModel& model, const TestTensors& expected) {
@@ -141,6 +155,15 @@ TEST_P(QuantizedReferenceTest, RoundedActivationsCostNoMoreThanThePeers) {
   RecordProperty("mean_kl", absl::StrCat(kl));
   std::printf("%s: mean KL %.2e, peer %.2e\n", GetParam().type, kl, GetParam().llama_cpp_mean_kl);
   EXPECT_LE(kl, 1.2 * GetParam().llama_cpp_mean_kl);
+}
+
+// A cache in blocks of 8 bits rounds no more than activations in blocks of 8 bits do.
+TEST_P(QuantizedReferenceTest, ACacheOfBlocksCostsNoMoreThanActivations) {
+  const TestTensors expected = ReadTestTensors(Path("expected-TYPE.safetensors"));
+  LocalModel model(Path("model-TYPE.gguf"), {.kv_type = KvType::kQ8_0, .activations_f32 = true});
+  const double kl = MeanKl(model, expected);
+  std::printf("%s: q8_0 cache, mean KL %.2e\n", GetParam().type, kl);
+  EXPECT_LE(kl, GetParam().llama_cpp_mean_kl);
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, QuantizedReferenceTest,

@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
+#include "tests/parity/family_models.h"
 #include "tests/support/local_model.h"
 
 namespace shoal {
@@ -28,7 +30,7 @@ int FirstDifference(const std::vector<float>& a, const std::vector<float>& b) {
   return -1;
 }
 
-class SameBitsTest : public testing::TestWithParam<const char*> {};
+class SameBitsTest : public testing::TestWithParam<std::string> {};
 
 TEST_P(SameBitsTest, I1_ChunksBatchesThreadsAndInstructionSets) {
   LocalModel truth(GetParam(), {.kernels = AvailableKernels().front(), .n_threads = 1});
@@ -49,6 +51,18 @@ TEST_P(SameBitsTest, I1_ChunksBatchesThreadsAndInstructionSets) {
   }
 }
 
+TEST_P(SameBitsTest, WithACacheOfBlocksToo) {
+  LocalModel truth(
+      GetParam(),
+      {.kernels = AvailableKernels().front(), .n_threads = 1, .kv_type = KvType::kQ8_0});
+  const std::vector<int32_t> ids = Prompt(75, truth.config().vocab_size);
+  const std::vector<float> expected = truth.Logits(ids, /*chunk=*/512);
+  for (const KernelTable* kernels : AvailableKernels()) {
+    LocalModel model(GetParam(), {.kernels = kernels, .kv_type = KvType::kQ8_0});
+    EXPECT_EQ(FirstDifference(model.Logits(ids, 7), expected), -1) << IsaName(kernels->isa);
+  }
+}
+
 TEST_P(SameBitsTest, ShardsServeTheSameBitsAsTheFile) {
   std::string folder = testing::TempDir() + "/same_bits_XXXXXX";
   ASSERT_NE(mkdtemp(folder.data()), nullptr);
@@ -62,12 +76,21 @@ TEST_P(SameBitsTest, ShardsServeTheSameBitsAsTheFile) {
   std::filesystem::remove_all(folder);
 }
 
+std::vector<std::string> FamilyFiles() {
+  std::vector<std::string> files;
+  for (const char* name : kFamilyModels) {
+    files.push_back(absl::StrCat("tests/data/models/", name, "/model.gguf"));
+  }
+  return files;
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, SameBitsTest, testing::ValuesIn(FamilyFiles()));
+
 INSTANTIATE_TEST_SUITE_P(
     Files, SameBitsTest,
-    testing::Values("tests/data/models/qwen3_moe/model.gguf", "tests/data/quants/model-Q8_0.gguf",
-                    "tests/data/quants/model-Q4_0.gguf", "tests/data/quants/model-Q4_K_M.gguf",
-                    "tests/data/quants/model-IQ4_XS.gguf", "tests/data/quants/model-TQ2_0.gguf",
-                    "models/tales-moe-11m-q8_0.gguf"),
+    testing::Values("tests/data/quants/model-Q8_0.gguf", "tests/data/quants/model-Q4_0.gguf",
+                    "tests/data/quants/model-Q4_K_M.gguf", "tests/data/quants/model-IQ4_XS.gguf",
+                    "tests/data/quants/model-TQ2_0.gguf", "models/tales-moe-11m-q8_0.gguf"),
     [](const auto& info) {
       std::string name = info.param;
       name = name.substr(name.rfind('/') + 1);

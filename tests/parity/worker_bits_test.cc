@@ -101,7 +101,8 @@ TEST_P(WorkerBitsTest, I1_SameFromAnyNumberOfWorkers) {
 
 INSTANTIATE_TEST_SUITE_P(
     Files, WorkerBitsTest,
-    testing::Values("tests/data/models/qwen3_moe/model.gguf", "tests/data/quants/model-Q8_0.gguf",
+    testing::Values("tests/data/models/qwen3_moe/model.gguf", "tests/data/models/qwen3/model.gguf",
+                    "tests/data/models/qwen2_moe/model.gguf", "tests/data/quants/model-Q8_0.gguf",
                     "tests/data/quants/model-Q4_0.gguf", "tests/data/quants/model-Q4_K_M.gguf",
                     "tests/data/quants/model-IQ4_XS.gguf", "tests/data/quants/model-TQ2_0.gguf",
                     "models/tales-moe-11m-q8_0.gguf"));

@@ -13,11 +13,13 @@ def texts(values):
     return struct.pack("<I", len(values)) + b"".join(text(v) for v in values)
 
 
-def shard(tokens, types, merges, ids, add_bos, template, version=1):
+def shard(tokens, types, merges, ids, add_bos, template, version=2, scores=(), strips=()):
     """One shard's data; ids are bos, eos, eot, unk, pad, -1 for none."""
     return (b"SHOALTOK" + struct.pack("<I", version) + text("gpt2") + text("qwen2") + texts(tokens)
             + bytes(types) + texts(merges) + struct.pack("<5I", *(i + 1 for i in ids))
-            + bytes([add_bos]) + text(template))
+            + bytes([add_bos, 0, 0, 0])
+            + struct.pack(f"<I{len(scores)}f", len(scores), *scores)
+            + struct.pack("<I", len(strips)) + bytes(strips) + text(template))
 
 
 NONE = [-1] * 5
@@ -28,7 +30,9 @@ SEEDS = {
     "bad_type": shard(["a"], [7], [], NONE, 0, ""),
     "bad_merge": shard(["a"], [1], [" a"], NONE, 0, ""),
     "bad_id": shard(["a"], [1], [], [5, -1, -1, -1, -1], 0, ""),
-    "bad_version": shard([], [], [], NONE, 0, "", version=2),
+    "bad_version": shard([], [], [], NONE, 0, "", version=1),
+    "scores": shard(["a", "<s>"], [1, 3], [], NONE, 0, "", scores=[-1, 0], strips=[0, 2]),
+    "bad_score": shard(["a"], [1], [], NONE, 0, "", scores=[float("nan")]),
 }
 
 for name, data in SEEDS.items():

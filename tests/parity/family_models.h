@@ -1,0 +1,10 @@
+#pragma once
+
+namespace shoal {
+
+// Folders of tests/data/models: one model at least for every family of model/families/.
+inline constexpr const char* kFamilyModels[] = {
+    "granitemoe", "hunyuan_v1_moe", "internlm2", "llama",     "llama32", "mistral",
+    "mixtral",    "olmoe",          "qwen2",     "qwen2_moe", "qwen3",   "qwen3_moe"};
+
+}  // namespace shoal
