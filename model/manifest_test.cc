@@ -140,8 +140,8 @@ TEST(ManifestTest, EveryCheckOfChunksAndTensorsNamesWhatIsWrong) {
   EXPECT_THAT(tensor([](auto& t) { t.name = ""; }), HasSubstr("a tensor has no name"));
   EXPECT_THAT(tensor([](auto& t) { t.name = "blk.0.ffn_gate_exps.weight"; }),
               HasSubstr("stands there twice"));
-  EXPECT_THAT(tensor([](auto& t) { t.dtype = static_cast<DType>(11); }),
-              HasSubstr("a dtype is 11"));
+  EXPECT_THAT(tensor([](auto& t) { t.dtype = static_cast<DType>(200); }),
+              HasSubstr("a dtype is 200"));
   EXPECT_THAT(tensor([](auto& t) { t.shape = {}; }), HasSubstr("impossible shape"));
   EXPECT_THAT(tensor([](auto& t) { t.shape = {2, 33}; }), HasSubstr("impossible shape"));
   EXPECT_THAT(tensor([](auto& t) { t.shape = {0, 32}; }), HasSubstr("impossible shape"));
