@@ -6,7 +6,7 @@
 
 #include "base/mutex.h"
 #include "gtest/gtest.h"
-#include "model/import/gguf_model.h"
+#include "model/tokenizer.h"
 #include "tests/support/local_model.h"
 
 namespace shoal {
@@ -58,9 +58,7 @@ class Reader {
 class StepBatcherTest : public testing::Test {
  protected:
   StepBatcherTest() {
-    auto vocabulary = ReadVocabulary(model_.file());
-    EXPECT_TRUE(vocabulary.ok()) << vocabulary.status();
-    auto tokenizer = Tokenizer::Create(*std::move(vocabulary));
+    auto tokenizer = Tokenizer::Create(model_.tokenizer().vocabulary);
     EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
     tokenizer_ = *std::move(tokenizer);
   }
