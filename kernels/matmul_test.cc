@@ -124,6 +124,11 @@ TEST_P(MatmulTest, EveryVariantGivesTheScalarBits) {
   }
   for (const Shape& shape : shapes) {
     for (const int64_t n_rows : {1, 2, 3, 4, 5, 6, 7, 8, 17, 93}) {
+      // Many rows of many chunks take qemu and sanitizers minutes, and are the same code for all
+      // formats: a plain one, one with minima and one with two scales a block stand for them.
+      const bool stands = GetParam() == DType::kQ4_0 || GetParam() == DType::kQ4_K ||
+                          GetParam() == DType::kQ6_K || block == 1;
+      if (n_rows == 93 && shape.cols > 4096 && !stands) continue;
       const std::vector<float> x = RandomFloats(n_rows * shape.cols, 41);
       for (const bool q8 : {false, true}) {
         if (q8 && !Traits(GetParam()).quantized) continue;
