@@ -112,7 +112,6 @@ std::vector<int32_t> DecodeIds(const BenchOptions& options, int vocab_size) {
 // Counts the experts that a step touches, each once a layer.
 class ExpertCounter : public StepObserver {
  public:
-  void OnHidden(int /*layer*/, MatView<const float> /*hidden*/) override {}
   void OnRouting(int /*layer*/, const Routing& routing) override {
     ids_.assign(routing.topk_ids.begin(), routing.topk_ids.end());
     std::sort(ids_.begin(), ids_.end());

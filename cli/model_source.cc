@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/quoted.h"
 #include "base/status_macros.h"
+#include "model/families/family.h"
 #include "model/import/open_model.h"
 #include "model/shard_weights.h"
 #include "model/tokenizer_shard.h"
@@ -33,8 +34,12 @@ class ForeignModel final : public ModelSource {
   uint64_t n_bytes() const override { return model_.file->file_bytes(); }
   uint64_t expert_bytes() const override {
     uint64_t n_bytes = 0;
-    for (const TensorInfo& tensor : model_.file->tensors()) {
-      if (tensor.shape.size() == 3) n_bytes += tensor.n_bytes;
+    for (const TensorSpec& spec : FindFamily(model_.config.architecture)->tensors) {
+      if (PlaceOf(spec) != TensorPlace::kExpert) continue;
+      for (int layer = 0; layer < model_.config.n_layers; ++layer) {
+        if (!Applies(spec, model_.config, layer)) continue;
+        n_bytes += model_.file->Find(TensorName(spec, layer))->n_bytes;
+      }
     }
     return n_bytes;
   }

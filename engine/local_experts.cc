@@ -166,7 +166,7 @@ absl::StatusOr<std::unique_ptr<LocalExperts>> LocalExperts::Load(
   pool->ParallelFor(n, 1, [&](int64_t i, int64_t, int) {
     const int layer = static_cast<int>(i / config.MaxExperts());
     const int expert = static_cast<int>(i % config.MaxExperts());
-    if (expert >= config.NumExperts(layer) || !slice.Contains(expert)) return;
+    if (expert >= config.NumExperts(layer) || !slice.Contains(layer, expert)) return;
     auto weights = ReadExpert(config, source, layer, expert, kernels);
     if (weights.ok()) return experts->Insert(layer, expert, *std::move(weights));
     MutexLock lock(&mu);

@@ -12,14 +12,15 @@ struct IndexRange {  // [begin, end)
   int size() const { return end - begin; }
 };
 
-// Experts e of every layer with e % n_parts == part, and those of the n_replicas - 1 parts before:
-// each expert is in n_replicas parts. n_parts 0 holds none.
+// Experts e of layer l with (l + e) % n_parts == part, so that layers of one expert spread too, and
+// those of the n_replicas - 1 parts before: each expert is in n_replicas parts. n_parts 0 holds
+// none.
 struct ExpertSlice {
   int part = 0;
   int n_parts = 1;
   int n_replicas = 1;
-  bool Contains(int expert) const {
-    return n_parts > 0 && (part - expert % n_parts + n_parts) % n_parts < n_replicas;
+  bool Contains(int layer, int expert) const {
+    return n_parts > 0 && (part - (layer + expert) % n_parts + n_parts) % n_parts < n_replicas;
   }
 };
 

@@ -231,10 +231,14 @@ inline void AttendTile(const AttendArgs& args, Tile<T> rows, int64_t tile, Gathe
   }
 }
 
-// All tiles of up to kQueryTile queries.
+// Queries that go through the tiles together, so that a tile is decoded once for them and stays
+// near.
+constexpr int kQueriesAtOnce = 16 * kQueryTile;
+
+// All tiles of up to kQueriesAtOnce queries.
 template <typename T>
 inline void AttendQueries(const AttendArgs& args, int first, int n) {
-  Gathered queries[kQueryTile];
+  Gathered queries[kQueriesAtOnce];
   int64_t longest = 0;
   for (int i = 0; i < n; ++i) {
     const int query = first + i;
@@ -242,24 +246,28 @@ inline void AttendQueries(const AttendArgs& args, int first, int n) {
     longest = queries[i].n_keys > longest ? queries[i].n_keys : longest;
   }
   for (int64_t tile = 0; tile * kKeyTile < longest; ++tile) {
-    bool all = n == kQueryTile;
-    for (int i = 0; i < n; ++i) all = all && queries[i].n_keys > tile * kKeyTile;
     const int64_t left = longest - tile * kKeyTile;
     const Tile<T> rows = TileOf<T>(args, tile, left < kKeyTile ? left : kKeyTile);
-    if (all) {
-      AttendTile<kQueryTile, T>(args, rows, tile, queries);
-      continue;
-    }
-    for (int i = 0; i < n; ++i) {
-      if (queries[i].n_keys > tile * kKeyTile) AttendTile<1, T>(args, rows, tile, queries + i);
+    for (int at = 0; at < n; at += kQueryTile) {
+      const int n_here = n - at < kQueryTile ? n - at : kQueryTile;
+      bool all = n_here == kQueryTile;
+      for (int i = at; i < at + n_here; ++i) all = all && queries[i].n_keys > tile * kKeyTile;
+      if (all) {
+        AttendTile<kQueryTile, T>(args, rows, tile, queries + at);
+        continue;
+      }
+      for (int i = at; i < at + n_here; ++i) {
+        if (queries[i].n_keys > tile * kKeyTile) AttendTile<1, T>(args, rows, tile, queries + i);
+      }
     }
   }
   for (int i = 0; i < n; ++i) DivideBy(queries[i].total.sum, args.head_dim, queries[i].out);
 }
 
 inline void AttendLanes(const AttendArgs& args) {
-  for (int first = 0; first < args.n_queries; first += kQueryTile) {
-    const int n = args.n_queries - first < kQueryTile ? args.n_queries - first : kQueryTile;
+  for (int first = 0; first < args.n_queries; first += kQueriesAtOnce) {
+    const int left = args.n_queries - first;
+    const int n = left < kQueriesAtOnce ? left : kQueriesAtOnce;
     if (args.kv_type == KvType::kF16) {
       AttendQueries<uint16_t>(args, first, n);
     } else {

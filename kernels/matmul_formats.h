@@ -59,30 +59,32 @@ inline void LookUpNibbles(const Nibbles& q, const uint8_t* table, int row, typen
   for (int k = 0; k < 8; ++k) w[k] = S::Lookup(table, w[k]);
 }
 
-template <typename S>
-struct FormatQ4_0 : FormatTraits {
-  using Group = GroupQ4;
-  static constexpr int kOffset = 8;
+// An f16 for each block of 32.
+template <typename S, typename GroupD>
+struct FormatWithF16Scales : FormatTraits {
+  using Group = GroupD;
 
-  static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
-    UnpackNibbles<S>(group.q[b], row, w);
-  }
   static typename S::Floats Scale(const Group& group, int64_t b, int row, int /*half*/) {
     return S::FromF16(group.d[b] + row);
   }
 };
 
 template <typename S>
-struct FormatQ8_0 : FormatTraits {
-  using Group = GroupQ8;
+struct FormatQ4_0 : FormatWithF16Scales<S, GroupQ4> {
+  static constexpr int kOffset = 8;
+
+  static void Words(const GroupQ4& group, int64_t b, int row, typename S::Bytes* w) {
+    UnpackNibbles<S>(group.q[b], row, w);
+  }
+};
+
+template <typename S>
+struct FormatQ8_0 : FormatWithF16Scales<S, GroupQ8> {
   static constexpr int kLargest = 255;
   static constexpr int kOffset = 128;
 
-  static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
+  static void Words(const GroupQ8& group, int64_t b, int row, typename S::Bytes* w) {
     for (int k = 0; k < 8; ++k) w[k] = S::LoadBytes(group.q[b].word[k][row]);
-  }
-  static typename S::Floats Scale(const Group& group, int64_t b, int row, int /*half*/) {
-    return S::FromF16(group.d[b] + row);
   }
 };
 
@@ -197,43 +199,31 @@ struct FormatTQ2_0 : FormatTraits {
 };
 
 template <typename S>
-struct FormatQ2_0 : FormatTraits {
-  using Group = GroupQ2;
+struct FormatQ2_0 : FormatWithF16Scales<S, GroupQ2> {
   static constexpr int kLargest = 3;
   static constexpr int kOffset = 1;
 
-  static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
+  static void Words(const GroupQ2& group, int64_t b, int row, typename S::Bytes* w) {
     UnpackTwoBits<S>(group.q[b], row, w);
-  }
-  static typename S::Floats Scale(const Group& group, int64_t b, int row, int /*half*/) {
-    return S::FromF16(group.d[b] + row);
   }
 };
 
 template <typename S>
-struct FormatQ5_0 : FormatTraits {
-  using Group = GroupQ5;
+struct FormatQ5_0 : FormatWithF16Scales<S, GroupQ5> {
   static constexpr int kLargest = 31;
   static constexpr int kOffset = 16;
 
-  static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
+  static void Words(const GroupQ5& group, int64_t b, int row, typename S::Bytes* w) {
     UnpackFiveBits<S>(group.q[b], row, w);
-  }
-  static typename S::Floats Scale(const Group& group, int64_t b, int row, int /*half*/) {
-    return S::FromF16(group.d[b] + row);
   }
 };
 
 // Q4_1 and Q5_1: groups alike but for the weights.
 template <typename S, typename GroupMin>
-struct FormatWithF16Mins : FormatTraits {
-  using Group = GroupMin;
+struct FormatWithF16Mins : FormatWithF16Scales<S, GroupMin> {
   static constexpr bool kMins = true;
 
-  static typename S::Floats Scale(const Group& group, int64_t b, int row, int /*half*/) {
-    return S::FromF16(group.d[b] + row);
-  }
-  static typename S::Floats Min(const Group& group, int64_t b, int row, int /*half*/) {
+  static typename S::Floats Min(const GroupMin& group, int64_t b, int row, int /*half*/) {
     return S::FromF16(group.dmin[b] + row);
   }
 };
@@ -274,17 +264,13 @@ struct FormatQ2_K : FormatTraits {
 };
 
 template <typename S>
-struct FormatIQ4_NL : FormatTraits {
-  using Group = GroupQ4;
+struct FormatIQ4_NL : FormatWithF16Scales<S, GroupQ4> {
   static constexpr int kLargest = 113 + 128;
   static constexpr int kOffset = 128;
   static constexpr UnsignedTable<kOffset> kTable{kIQ4Values};
 
-  static void Words(const Group& group, int64_t b, int row, typename S::Bytes* w) {
+  static void Words(const GroupQ4& group, int64_t b, int row, typename S::Bytes* w) {
     LookUpNibbles<S>(group.q[b], kTable.bytes, row, w);
-  }
-  static typename S::Floats Scale(const Group& group, int64_t b, int row, int /*half*/) {
-    return S::FromF16(group.d[b] + row);
   }
 };
 

@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/checked.h"
+#include "base/quoted.h"
 #include "base/status_macros.h"
 
 namespace shoal {
@@ -105,6 +106,18 @@ absl::StatusOr<std::unique_ptr<ByteSource>> OpenFileSource(const std::string& pa
 
 std::unique_ptr<ByteSource> MakeMemorySource(std::string name, std::span<const std::byte> bytes) {
   return std::make_unique<MemorySource>(std::move(name), bytes);
+}
+
+absl::StatusOr<uint64_t> PositionIn(std::string_view path, std::string_view tensor, uint64_t begin,
+                                    uint64_t n_bytes, uint64_t offset, uint64_t length) {
+  const auto end = (Checked<uint64_t>(offset) + length).value();
+  const auto at = (Checked<uint64_t>(begin) + offset).value();
+  if (!end || *end > n_bytes || !at) {
+    return absl::InvalidArgumentError(absl::StrCat(std::string(path), ": tensor ", Quoted(tensor),
+                                                   ": wanted ", length, " bytes at ", offset,
+                                                   " of the ", n_bytes, " it has"));
+  }
+  return *at;
 }
 
 absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_bytes) {

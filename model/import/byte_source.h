@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -28,6 +29,11 @@ absl::StatusOr<std::unique_ptr<ByteSource>> OpenFileSource(const std::string& pa
 
 // A copy of `bytes`.
 std::unique_ptr<ByteSource> MakeMemorySource(std::string name, std::span<const std::byte> bytes);
+
+// Where the `length` bytes are that start `offset` bytes into a tensor, which has n_bytes from
+// `begin` on. InvalidArgument naming path and tensor when it has not as many.
+absl::StatusOr<uint64_t> PositionIn(std::string_view path, std::string_view tensor, uint64_t begin,
+                                    uint64_t n_bytes, uint64_t offset, uint64_t length);
 
 // A whole small file. InvalidArgument when it has more than `max_bytes`.
 absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_bytes);

@@ -11,11 +11,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "base/checked.h"
 #include "base/quoted.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
 #include "model/families/family.h"
+#include "model/import/byte_source.h"
 
 namespace shoal {
 namespace {
@@ -315,12 +315,8 @@ uint64_t CheckpointView::Position(const TensorInfo& tensor, uint64_t offset) con
 
 absl::Status CheckpointView::Read(const TensorInfo& tensor, uint64_t offset,
                                   std::span<std::byte> out) const {
-  const auto end = (Checked<uint64_t>(offset) + uint64_t{out.size()}).value();
-  if (!end || *end > tensor.n_bytes) {
-    return absl::InvalidArgumentError(absl::StrCat(path(), ": tensor ", Quoted(tensor.name),
-                                                   ": wanted ", out.size(), " bytes at ", offset,
-                                                   " of the ", tensor.n_bytes, " it has"));
-  }
+  SHOAL_RETURN_IF_ERROR(
+      PositionIn(path(), tensor.name, 0, tensor.n_bytes, offset, out.size()).status());
   const Recipe& recipe = RecipeOf(tensor);
   const auto row_bytes = static_cast<uint64_t>(RowBytes(tensor.dtype, recipe.cols));
   std::vector<std::byte> scratch;

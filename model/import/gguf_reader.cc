@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/checked.h"
 #include "base/quoted.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
@@ -320,14 +319,9 @@ const TensorInfo* GgufReader::Find(std::string_view name) const {
 
 absl::Status GgufReader::Read(const TensorInfo& tensor, uint64_t offset,
                               std::span<std::byte> out) const {
-  const auto end = (Checked<uint64_t>(offset) + uint64_t{out.size()}).value();
-  const auto at = (Checked<uint64_t>(tensor.file_offset) + offset).value();
-  if (!end || *end > tensor.n_bytes || !at) {
-    return absl::InvalidArgumentError(absl::StrCat(path(), ": tensor ", Quoted(tensor.name),
-                                                   ": wanted ", out.size(), " bytes at ", offset,
-                                                   " of the ", tensor.n_bytes, " it has"));
-  }
-  return impl_->source->Read(*at, out);
+  SHOAL_ASSIGN_OR_RETURN(const uint64_t at, PositionIn(path(), tensor.name, tensor.file_offset,
+                                                       tensor.n_bytes, offset, out.size()));
+  return impl_->source->Read(at, out);
 }
 
 const std::vector<TensorInfo>& GgufReader::tensors() const { return impl_->parsed.tensors; }

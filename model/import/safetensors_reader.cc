@@ -13,6 +13,7 @@
 #include "base/quoted.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
+#include "model/import/byte_source.h"
 #include "model/import/header_cursor.h"
 #include "nlohmann/json.hpp"
 
@@ -358,13 +359,9 @@ const SafetensorsTensor* SafetensorsReader::Find(std::string_view name) const {
 
 absl::Status SafetensorsReader::Read(const SafetensorsTensor& tensor, uint64_t offset,
                                      std::span<std::byte> out) const {
-  const auto end = (Checked<uint64_t>(offset) + uint64_t{out.size()}).value();
-  if (!end || *end > tensor.n_bytes) {
-    return absl::InvalidArgumentError(absl::StrCat(path(), ": tensor ", Quoted(tensor.name),
-                                                   ": wanted ", out.size(), " bytes at ", offset,
-                                                   " of the ", tensor.n_bytes, " it has"));
-  }
-  return source_->Read(tensor.file_offset + offset, out);
+  SHOAL_ASSIGN_OR_RETURN(const uint64_t at, PositionIn(path(), tensor.name, tensor.file_offset,
+                                                       tensor.n_bytes, offset, out.size()));
+  return source_->Read(at, out);
 }
 
 }  // namespace shoal

@@ -19,13 +19,13 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// Experts 0, 2, 4, ... of a tiny float model, and a sound call for two of them.
+// Of layer 1 of a tiny float model experts 0, 2, 4, ..., and a sound call for two of them.
 class RunExpertsTest : public ::testing::Test {
  protected:
   RunExpertsTest() {
     const auto weights = RandomExpertWeights(config_, DType::kF32, 9);
     loaded_ =
-        LoadExperts(config_, *weights, {.part = 0, .n_parts = 2}, {.format = RowFormat::kF32});
+        LoadExperts(config_, *weights, {.part = 1, .n_parts = 2}, {.format = RowFormat::kF32});
     op_ = std::make_unique<RunExpertsOp>(ServedHere(), loaded_.experts.get());
   }
 
