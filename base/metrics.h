@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
-namespace shoal {
+#include "base/metric_table.h"
 
-enum class MetricKind { kCounter, kGauge };
+namespace shoal {
 
 // One number of a process, read when somebody asks. Names follow Prometheus: shoal_router_..., the
 // unit and _total at the end. Labels are few and bounded; none holds anything of a user's.
