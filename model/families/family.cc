@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "model/families/tables.h"
 
@@ -10,54 +11,6 @@ namespace {
 
 constexpr const Family* kFamilies[] = {&kGraniteMoe, &kHunyuanMoe, &kInternLm2, &kLlama,   &kOlmoe,
                                        &kQwen2,      &kQwen2Moe,   &kQwen3,     &kQwen3Moe};
-
-int64_t ExtentOf(Extent extent, const ModelConfig& config) {
-  switch (extent) {
-    case Extent::kNone:
-      return 0;
-    case Extent::kVocab:
-      return config.vocab_size;
-    case Extent::kHidden:
-      return config.hidden_dim;
-    case Extent::kQueries:
-      return int64_t{config.n_heads} * config.head_dim;
-    case Extent::kKeys:
-      return int64_t{config.n_kv_heads} * config.head_dim;
-    case Extent::kHeadDim:
-      return config.head_dim;
-    case Extent::kExperts:
-      return config.n_experts;
-    case Extent::kFfn:
-      return config.ffn_dim;
-    case Extent::kDenseFfn:
-      return config.dense_ffn_dim;
-    case Extent::kSharedFfn:
-      return config.shared_ffn_dim;
-    case Extent::kRopePairs:
-      return config.rope_dim / 2;
-    case Extent::kOne:
-      return 1;
-  }
-  return 0;
-}
-
-std::string Join(std::string_view Family::*name) {
-  std::string list;
-  for (const Family* family : kFamilies) {
-    if ((family->*name).empty()) continue;
-    if (!list.empty()) list += ", ";
-    list += family->*name;
-  }
-  return list;
-}
-
-const CheckpointName& NameOf(const Family& family, TensorRole role) {
-  const auto names = family.checkpoint_names;
-  const auto found = std::find_if(names.begin(), names.end(),
-                                  [role](const CheckpointName& n) { return n.role == role; });
-  SHOAL_CHECK(found != names.end());
-  return *found;
-}
 
 void Replace(std::string* name, char mark, int number) {
   const size_t at = name->find(mark);
@@ -75,26 +28,77 @@ const Family* FindFamily(std::string_view architecture) {
   return nullptr;
 }
 
-std::string SupportedArchitectures() { return Join(&Family::architecture); }
+std::string SupportedArchitectures() {
+  return absl::StrJoin(kFamilies, ", ", [](std::string* out, const Family* family) {
+    out->append(family->architecture);
+  });
+}
 
-const Family* FindCheckpointFamily(std::string_view model_type) {
+FamilyCheckpoint FindCheckpoint(std::string_view model_type) {
   for (const Family* family : kFamilies) {
-    if (!model_type.empty() && family->checkpoint_type == model_type) return family;
+    for (const CheckpointType& type : family->checkpoints) {
+      if (type.model_type == model_type) return {family, &type};
+    }
   }
-  return nullptr;
+  return {};
 }
 
-std::string SupportedCheckpoints() { return Join(&Family::checkpoint_type); }
-
-std::string CheckpointTensorName(const Family& family, TensorRole role, int layer, int expert) {
-  std::string name(NameOf(family, role).name);
-  Replace(&name, '#', layer);
-  Replace(&name, '@', expert);
-  return name;
+std::string SupportedCheckpoints() {
+  std::vector<std::string> types;
+  for (const Family* family : kFamilies) {
+    for (const CheckpointType& type : family->checkpoints) types.emplace_back(type.model_type);
+  }
+  std::sort(types.begin(), types.end());
+  return absl::StrJoin(types, ", ");
 }
 
-bool HasTensorPerExpert(const Family& family, TensorRole role) {
-  return NameOf(family, role).name.find('@') != std::string_view::npos;
+const CheckpointName* FindName(const CheckpointType& type, TensorRole role) {
+  const auto found = std::find_if(type.tensors.begin(), type.tensors.end(),
+                                  [role](const CheckpointName& n) { return n.role == role; });
+  return found == type.tensors.end() ? nullptr : &*found;
+}
+
+std::string TensorName(const CheckpointName& name, int layer, int expert) {
+  std::string out(name.name);
+  Replace(&out, '#', layer);
+  Replace(&out, '@', expert);
+  return out;
+}
+
+bool HasTensorPerExpert(const CheckpointName& name) {
+  return name.name.find('@') != std::string_view::npos;
+}
+
+int64_t ExtentOf(Extent extent, const ModelConfig& config) {
+  switch (extent) {
+    case Extent::kNone:
+      return 0;
+    case Extent::kVocab:
+      return config.vocab_size;
+    case Extent::kHidden:
+      return config.hidden_dim;
+    case Extent::kQueries:
+      return int64_t{config.n_heads} * config.head_dim;
+    case Extent::kKeys:
+      return int64_t{config.n_kv_heads} * config.head_dim;
+    case Extent::kHeadDim:
+      return config.head_dim;
+    case Extent::kGroupQueries:
+      return int64_t{config.n_heads} / config.n_kv_heads * config.head_dim;
+    case Extent::kExperts:
+      return config.n_experts;
+    case Extent::kFfn:
+      return config.ffn_dim;
+    case Extent::kDenseFfn:
+      return config.dense_ffn_dim;
+    case Extent::kSharedFfn:
+      return config.shared_ffn_dim;
+    case Extent::kRopePairs:
+      return config.rope_dim / 2;
+    case Extent::kOne:
+      return 1;
+  }
+  return 0;
 }
 
 const TensorSpec* FindSpec(const Family& family, TensorRole role) {

@@ -1,10 +1,13 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "model/model_config.h"
@@ -49,6 +52,7 @@ enum class Extent : uint8_t {
   kQueries,  // n_heads * head_dim.
   kKeys,     // n_kv_heads * head_dim.
   kHeadDim,
+  kGroupQueries,  // The rows of q whose heads share a kv head.
   kExperts,
   kFfn,
   kDenseFfn,
@@ -75,6 +79,45 @@ struct CheckpointName {
   // "#" stands for the layer. With "@", for an expert's number, the checkpoint has the stack's
   // matrices one by one.
   std::string_view name;
+  // Where several tensors are stored as one: its rows come in equal periods, each of which has
+  // these segments one behind the other, and the tensor is the segment of that number in every
+  // period.
+  std::array<Extent, 3> segments = {};
+  int segment = 0;
+};
+
+// The one value that is computed, as error texts show it: "false", "'silu'", "1".
+struct OnlyValue {
+  std::string_view value;
+};
+
+// What a key of config.json is for where it is no number of ModelConfig as it stands.
+enum class ConfigRule : uint8_t {
+  kIgnored,        // Changes no answer.
+  kDenseLayers,    // A list of dense layers.
+  kSparseStep,     // Every n-th layer has routed experts, the others are dense.
+  kSharedExperts,  // The shared expert is as wide as that many routed ones.
+};
+
+// A key of config.json.
+struct ConfigKey {
+  std::string_view key;
+  std::variant<ConfigRule, OnlyValue, int ModelConfig::*, float ModelConfig::*, bool ModelConfig::*>
+      says;
+  // What an absent key stands for; without it, a number must be there.
+  std::optional<double> absent = std::nullopt;
+  std::string_view also = {};  // Another spelling of the key.
+};
+
+// A kind of Hugging Face checkpoint: config.json's model_type. Keys that all types have alike stand
+// in model/import/checkpoint_config.cc; a key that neither names is refused.
+struct CheckpointType {
+  std::string_view model_type;
+  RopePairing rope_pairing = RopePairing::kHalf;  // As its rows of q and k are stored.
+  double rope_theta = 10000;                      // Where no key says another.
+  bool rope_alpha = false;  // Rope scaling of type dynamic may have alpha, a factor of the base.
+  std::span<const CheckpointName> tensors;
+  std::span<const ConfigKey> keys = {};
 };
 
 // One architecture: what it implies without saying so in the file, and the tensors it has.
@@ -85,9 +128,20 @@ struct Family {
   bool norm_topk_prob = false;   // Chosen experts' weights are divided by their sum.
   bool optional_shared = false;  // Some models of the family have no shared expert.
   std::span<const TensorSpec> tensors;
-  std::string_view checkpoint_type = {};  // As config.json spells it; empty: from GGUF only.
-  std::span<const CheckpointName> checkpoint_names = {};
+  std::span<const CheckpointType> checkpoints = {};
 };
+
+// One table of several.
+template <typename Row, size_t... kSizes>
+constexpr auto Join(const std::array<Row, kSizes>&... parts) {
+  std::array<Row, (kSizes + ...)> all{};
+  size_t n = 0;
+  const auto append = [&](const auto& part) {
+    for (const Row& row : part) all[n++] = row;
+  };
+  (append(parts), ...);
+  return all;
+}
 
 // Every architecture this runtime computes. A new one is a new table in this folder.
 std::span<const Family* const> AllFamilies();
@@ -98,8 +152,14 @@ const Family* FindFamily(std::string_view architecture);
 // "qwen3moe, ...": what FindFamily knows, for error texts.
 std::string SupportedArchitectures();
 
-// The same for Hugging Face checkpoints, by model_type.
-const Family* FindCheckpointFamily(std::string_view model_type);
+// The checkpoint of that model_type, with its family; nulls if there is none.
+struct FamilyCheckpoint {
+  const Family* family = nullptr;
+  const CheckpointType* type = nullptr;
+};
+FamilyCheckpoint FindCheckpoint(std::string_view model_type);
+
+// "qwen3_moe, ...": what FindCheckpoint knows.
 std::string SupportedCheckpoints();
 
 // The row of `role`, or null if the family has no such tensor.
@@ -128,11 +188,15 @@ std::string TensorName(const TensorSpec& spec, int layer);
 // The same by role; the family must have that role.
 std::string TensorName(const Family& family, TensorRole role, int layer = 0);
 
-// The tensor's name in a checkpoint; the family must name that role. `expert` counts where the
-// checkpoint has one tensor per expert.
-std::string CheckpointTensorName(const Family& family, TensorRole role, int layer, int expert);
-// True if it has.
-bool HasTensorPerExpert(const Family& family, TensorRole role);
+// Where the type has the tensor of that role, or null if it has none.
+const CheckpointName* FindName(const CheckpointType& type, TensorRole role);
+// The tensor's name in a checkpoint. `expert` counts where there is one tensor per expert.
+std::string TensorName(const CheckpointName& name, int layer, int expert);
+// True if there is.
+bool HasTensorPerExpert(const CheckpointName& name);
+
+// The number that an extent is.
+int64_t ExtentOf(Extent extent, const ModelConfig& config);
 
 // The shape that `config` requires, outermost first.
 std::vector<int64_t> TensorShape(const TensorSpec& spec, const ModelConfig& config);

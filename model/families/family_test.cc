@@ -63,5 +63,46 @@ TEST(FamilyTest, EveryTableHasUniqueRolesNamesAndGaplessShapes) {
   }
 }
 
+// Goal: the same for checkpoints, whose rows are looked up by role and key.
+TEST(FamilyTest, EveryCheckpointNamesItsFamilysTensors) {
+  for (const Family* family : AllFamilies()) {
+    for (const CheckpointType& type : family->checkpoints) {
+      SCOPED_TRACE(type.model_type);
+      EXPECT_EQ(FindCheckpoint(type.model_type).type, &type);
+      EXPECT_EQ(FindCheckpoint(type.model_type).family, family);
+      std::set<TensorRole> roles;
+      for (const CheckpointName& name : type.tensors) {
+        const TensorSpec* spec = FindSpec(*family, name.role);
+        ASSERT_NE(spec, nullptr) << name.name;
+        EXPECT_TRUE(roles.insert(name.role).second) << name.name;
+        EXPECT_EQ(IsPerLayer(*spec), name.name.find('#') != std::string_view::npos) << name.name;
+        EXPECT_TRUE(!HasTensorPerExpert(name) || IsExpertStack(*spec)) << name.name;
+      }
+      const bool routed = roles.contains(TensorRole::kFfnGateExps);
+      const bool dense = roles.contains(TensorRole::kFfnGate);
+      const bool shared = roles.contains(TensorRole::kFfnGateShexp);
+      for (const TensorSpec& spec : family->tensors) {
+        const TensorPlace place = PlaceOf(spec);
+        if (place == TensorPlace::kConfig) continue;
+        bool wanted = true;
+        if (IsExpertStack(spec) || spec.role == TensorRole::kFfnGateInp) {
+          wanted = routed;
+        } else if (spec.shape[0] == Extent::kSharedFfn || spec.shape[1] == Extent::kSharedFfn) {
+          wanted = shared;
+        } else if (place == TensorPlace::kExpert) {
+          wanted = dense;
+        }
+        EXPECT_EQ(roles.contains(spec.role), wanted) << spec.name;
+      }
+      std::set<std::string_view> keys;
+      for (const ConfigKey& key : type.keys) {
+        EXPECT_TRUE(keys.insert(key.key).second) << key.key;
+      }
+    }
+  }
+  EXPECT_EQ(FindCheckpoint("qwen4").type, nullptr);
+  EXPECT_EQ(FindCheckpoint("").type, nullptr);
+}
+
 }  // namespace
 }  // namespace shoal

@@ -1,10 +1,44 @@
+#include "model/families/checkpoint_tables.h"
 #include "model/families/tables.h"
 
 namespace shoal {
 namespace {
 
 constexpr auto kTensors =
-    tensors::Join(tensors::kDecoder, tensors::kRopeDivisors, tensors::kDense, tensors::kRouted);
+    Join(tensors::kDecoder, tensors::kRopeDivisors, tensors::kDense, tensors::kRouted);
+
+constexpr auto kNames = Join(checkpoint::kDecoder, checkpoint::kDense);
+constexpr auto kMixtralNames =
+    Join(checkpoint::kDecoder,
+         std::array{
+             CheckpointName{TensorRole::kFfnGateInp, "model.layers.#.block_sparse_moe.gate.weight"},
+             CheckpointName{TensorRole::kFfnGateExps,
+                            "model.layers.#.block_sparse_moe.experts.@.w1.weight"},
+             CheckpointName{TensorRole::kFfnUpExps,
+                            "model.layers.#.block_sparse_moe.experts.@.w3.weight"},
+             CheckpointName{TensorRole::kFfnDownExps,
+                            "model.layers.#.block_sparse_moe.experts.@.w2.weight"},
+         });
+constexpr auto kKeys =
+    Join(checkpoint::kDenseKeys, std::array{ConfigKey{"rope_interleaved", OnlyValue{"false"}},
+                                            ConfigKey{"is_llama_config", ConfigRule::kIgnored}});
+constexpr ConfigKey kMixtralKeys[] = {
+    {"num_key_value_heads", &ModelConfig::n_kv_heads},
+    {"rms_norm_eps", &ModelConfig::rms_norm_eps, 1e-5},
+    {"num_local_experts", &ModelConfig::n_experts, std::nullopt, "num_experts"},
+    {"num_experts_per_tok", &ModelConfig::top_k},
+    {"intermediate_size", &ModelConfig::ffn_dim},
+    {"sliding_window", OnlyValue{"null"}},
+    {"router_jitter_noise", ConfigRule::kIgnored},  // Of training.
+};
+constexpr auto kMistralKeys = Join(checkpoint::kDenseKeys, checkpoint::kKvHeadsKeys,
+                                   std::array{ConfigKey{"sliding_window", OnlyValue{"null"}}});
+// Their rows of q and k are as trained: halves turn.
+constexpr CheckpointType kCheckpoints[] = {
+    {.model_type = "llama", .tensors = kNames, .keys = kKeys},
+    {.model_type = "mistral", .tensors = kNames, .keys = kMistralKeys},
+    {.model_type = "mixtral", .rope_theta = 1e6, .tensors = kMixtralNames, .keys = kMixtralKeys},
+};
 
 }  // namespace
 
@@ -16,6 +50,7 @@ constinit const Family kLlama = {
     .rope_pairing = RopePairing::kAdjacent,
     .norm_topk_prob = true,
     .tensors = kTensors,
+    .checkpoints = kCheckpoints,
 };
 
 }  // namespace shoal

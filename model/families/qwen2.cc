@@ -1,9 +1,16 @@
+#include "model/families/checkpoint_tables.h"
 #include "model/families/tables.h"
 
 namespace shoal {
 namespace {
 
-constexpr auto kTensors = tensors::Join(tensors::kDecoder, tensors::kQkvBiases, tensors::kDense);
+constexpr auto kTensors = Join(tensors::kDecoder, tensors::kQkvBiases, tensors::kDense);
+
+constexpr auto kNames = Join(checkpoint::kDecoder, checkpoint::kQkvBiases, checkpoint::kDense);
+constexpr auto kKeys =
+    Join(checkpoint::kDenseKeys, checkpoint::kKvHeadsKeys, checkpoint::kNoWindowKeys);
+constexpr CheckpointType kCheckpoints[] = {
+    {.model_type = "qwen2", .tensors = kNames, .keys = kKeys}};
 
 }  // namespace
 
@@ -12,6 +19,7 @@ constinit const Family kQwen2 = {
     .architecture = "qwen2",
     .rope_pairing = RopePairing::kHalf,
     .tensors = kTensors,
+    .checkpoints = kCheckpoints,
 };
 
 }  // namespace shoal

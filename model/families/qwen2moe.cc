@@ -1,10 +1,28 @@
+#include "model/families/checkpoint_tables.h"
 #include "model/families/tables.h"
 
 namespace shoal {
 namespace {
 
-constexpr auto kTensors = tensors::Join(tensors::kDecoder, tensors::kQkvBiases, tensors::kRouted,
-                                        tensors::kShared, tensors::kSharedGate);
+constexpr auto kTensors = Join(tensors::kDecoder, tensors::kQkvBiases, tensors::kDense,
+                               tensors::kRouted, tensors::kShared, tensors::kSharedGate);
+
+constexpr auto kNames = Join(
+    checkpoint::kDecoder, checkpoint::kQkvBiases, checkpoint::kDense, checkpoint::kRouted,
+    std::array{
+        CheckpointName{TensorRole::kSharedGateInp, "model.layers.#.mlp.shared_expert_gate.weight"},
+        CheckpointName{TensorRole::kFfnGateShexp,
+                       "model.layers.#.mlp.shared_expert.gate_proj.weight"},
+        CheckpointName{TensorRole::kFfnUpShexp, "model.layers.#.mlp.shared_expert.up_proj.weight"},
+        CheckpointName{TensorRole::kFfnDownShexp,
+                       "model.layers.#.mlp.shared_expert.down_proj.weight"},
+    });
+constexpr auto kKeys =
+    Join(checkpoint::kQwenRoutedKeys, checkpoint::kKvHeadsKeys, checkpoint::kNoWindowKeys,
+         std::array{ConfigKey{"shared_expert_intermediate_size", &ModelConfig::shared_ffn_dim},
+                    ConfigKey{"qkv_bias", OnlyValue{"true"}}});
+constexpr CheckpointType kCheckpoints[] = {
+    {.model_type = "qwen2_moe", .tensors = kNames, .keys = kKeys}};
 
 }  // namespace
 
@@ -13,6 +31,7 @@ constinit const Family kQwen2Moe = {
     .architecture = "qwen2moe",
     .rope_pairing = RopePairing::kHalf,
     .tensors = kTensors,
+    .checkpoints = kCheckpoints,
 };
 
 }  // namespace shoal

@@ -1,9 +1,17 @@
+#include "model/families/checkpoint_tables.h"
 #include "model/families/tables.h"
 
 namespace shoal {
 namespace {
 
-constexpr auto kTensors = tensors::Join(tensors::kDecoder, tensors::kHeadNorms, tensors::kDense);
+constexpr auto kTensors = Join(tensors::kDecoder, tensors::kHeadNorms, tensors::kDense);
+
+constexpr auto kNames = Join(checkpoint::kDecoder, checkpoint::kQkNorms, checkpoint::kDense);
+constexpr auto kKeys =
+    Join(checkpoint::kDenseKeys, checkpoint::kKvHeadsKeys, checkpoint::kNoWindowKeys,
+         std::array{ConfigKey{"head_dim", &ModelConfig::head_dim, 128}});
+constexpr CheckpointType kCheckpoints[] = {
+    {.model_type = "qwen3", .tensors = kNames, .keys = kKeys}};
 
 }  // namespace
 
@@ -13,6 +21,7 @@ constinit const Family kQwen3 = {
     .rope_pairing = RopePairing::kHalf,
     .qk_norm = QkNorm::kHead,
     .tensors = kTensors,
+    .checkpoints = kCheckpoints,
 };
 
 }  // namespace shoal

@@ -1,27 +1,18 @@
+#include "model/families/checkpoint_tables.h"
 #include "model/families/tables.h"
 
 namespace shoal {
 namespace {
 
-constexpr auto kTensors = tensors::Join(tensors::kDecoder, tensors::kHeadNorms, tensors::kRouted);
+constexpr auto kTensors =
+    Join(tensors::kDecoder, tensors::kHeadNorms, tensors::kDense, tensors::kRouted);
 
-constexpr CheckpointName kCheckpoint[] = {
-    {TensorRole::kTokenEmbd, "model.embed_tokens.weight"},
-    {TensorRole::kOutputNorm, "model.norm.weight"},
-    {TensorRole::kOutput, "lm_head.weight"},
-    {TensorRole::kAttnNorm, "model.layers.#.input_layernorm.weight"},
-    {TensorRole::kAttnQ, "model.layers.#.self_attn.q_proj.weight"},
-    {TensorRole::kAttnK, "model.layers.#.self_attn.k_proj.weight"},
-    {TensorRole::kAttnV, "model.layers.#.self_attn.v_proj.weight"},
-    {TensorRole::kAttnOutput, "model.layers.#.self_attn.o_proj.weight"},
-    {TensorRole::kAttnQNorm, "model.layers.#.self_attn.q_norm.weight"},
-    {TensorRole::kAttnKNorm, "model.layers.#.self_attn.k_norm.weight"},
-    {TensorRole::kFfnNorm, "model.layers.#.post_attention_layernorm.weight"},
-    {TensorRole::kFfnGateInp, "model.layers.#.mlp.gate.weight"},
-    {TensorRole::kFfnGateExps, "model.layers.#.mlp.experts.@.gate_proj.weight"},
-    {TensorRole::kFfnUpExps, "model.layers.#.mlp.experts.@.up_proj.weight"},
-    {TensorRole::kFfnDownExps, "model.layers.#.mlp.experts.@.down_proj.weight"},
-};
+constexpr auto kNames =
+    Join(checkpoint::kDecoder, checkpoint::kQkNorms, checkpoint::kDense, checkpoint::kRouted);
+constexpr auto kKeys =
+    Join(checkpoint::kQwenRoutedKeys, checkpoint::kKvHeadsKeys, checkpoint::kNoWindowKeys);
+constexpr CheckpointType kCheckpoints[] = {
+    {.model_type = "qwen3_moe", .tensors = kNames, .keys = kKeys}};
 
 }  // namespace
 
@@ -32,8 +23,7 @@ constinit const Family kQwen3Moe = {
     .qk_norm = QkNorm::kHead,
     .norm_topk_prob = true,
     .tensors = kTensors,
-    .checkpoint_type = "qwen3_moe",
-    .checkpoint_names = kCheckpoint,
+    .checkpoints = kCheckpoints,
 };
 
 }  // namespace shoal

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <array>
-#include <cstddef>
 
 #include "model/families/family.h"
 
@@ -74,18 +73,6 @@ inline constexpr std::array kShared = {
 inline constexpr std::array kSharedGate = {
     TensorSpec{kSharedGateInp, "blk.#.ffn_gate_inp_shexp.weight", {kOne, kHidden}, true},
 };
-
-// One list of several.
-template <size_t... kSizes>
-constexpr auto Join(const std::array<TensorSpec, kSizes>&... parts) {
-  std::array<TensorSpec, (kSizes + ...)> all{};
-  size_t n = 0;
-  const auto append = [&](const auto& part) {
-    for (const TensorSpec& spec : part) all[n++] = spec;
-  };
-  (append(parts), ...);
-  return all;
-}
 
 }  // namespace tensors
 }  // namespace shoal

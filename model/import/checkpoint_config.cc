@@ -1,88 +1,143 @@
 #include "model/import/checkpoint_config.h"
 
+#include <algorithm>
 #include <climits>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "base/limits.h"
 #include "base/quoted.h"
 #include "base/status_macros.h"
-#include "model/families/family.h"
+#include "model/import/checkpoint_rope.h"
 
 namespace shoal {
 namespace {
 
-struct CountKey {
-  std::string_view key;
-  int ModelConfig::*field;
-};
-constexpr CountKey kCountKeys[] = {
+// Keys of all types. A type's own row of the same key counts before.
+constexpr ConfigKey kCommonKeys[] = {
     {"num_hidden_layers", &ModelConfig::n_layers},
     {"hidden_size", &ModelConfig::hidden_dim},
     {"num_attention_heads", &ModelConfig::n_heads},
-    {"num_experts", &ModelConfig::n_experts},
-    {"num_experts_per_tok", &ModelConfig::top_k},
-    {"moe_intermediate_size", &ModelConfig::ffn_dim},
+    {"num_key_value_heads", &ModelConfig::n_kv_heads, 0},  // 0: as many as n_heads.
+    {"head_dim", &ModelConfig::head_dim, 0},               // 0: hidden_dim / n_heads.
     {"vocab_size", &ModelConfig::vocab_size},
+    {"rms_norm_eps", &ModelConfig::rms_norm_eps, 1e-6},
+    {"tie_word_embeddings", &ModelConfig::tied_embeddings, 0},
+    {"hidden_act", OnlyValue{"'silu'"}},
+    {"attention_bias", OnlyValue{"false"}},
+    {"mlp_bias", OnlyValue{"false"}},
+    {"is_encoder_decoder", OnlyValue{"false"}},
+    {"add_cross_attention", OnlyValue{"false"}},
 };
 
-// Options that would change the forward pass unless they are absent, null or this.
-struct Neutral {
-  std::string_view key;
-  std::string_view value;  // As JsonValues::Text shows it.
-};
-constexpr Neutral kNeutral[] = {
-    {"hidden_act", "'silu'"},
-    {"attention_bias", "false"},
-    {"mlp_bias", "false"},
-    {"use_sliding_window", "false"},
-    {"decoder_sparse_step", "1"},
-    {"partial_rotary_factor", "1"},
-    {"rope_parameters.partial_rotary_factor", "1"},
-    {"rope_scaling.type", "'default'"},
-    {"rope_scaling.rope_type", "'default'"},
-    {"rope_parameters.rope_type", "'default'"},
-    {"n_shared_experts", "0"},
-    {"num_shared_experts", "0"},
-    {"shared_expert_intermediate_size", "0"},
-    {"first_k_dense_replace", "0"},
-    {"quantization_config.quant_method", "'fp8'"},
-    {"quantization_config.fmt", "'e4m3'"},
-};
-// Options that must be absent, null or empty.
-constexpr std::string_view kAbsent[] = {
-    "mlp_only_layers.0",
-    "attn_logit_softcapping",
-    "final_logit_softcapping",
-    "logit_scale",
-    "clip_qkv",
-    "text_config",
-    "vision_config",
-    "audio_config",
-};
+// Keys that are read elsewhere: here, in checkpoint_rope.cc, or with the tokenizer.
+constexpr std::string_view kReadElsewhere[] = {
+    "model_type",         "max_position_embeddings", "layer_types",  "rope_theta",
+    "rope_scaling",       "rope_parameters",         "eos_token_id", "partial_rotary_factor",
+    "quantization_config"};
+
+// Keys that say how a model was trained, made, stored or is to be sampled from: no answer to a
+// given prompt depends on them.
+constexpr std::string_view kHarmless[] = {"_attn_implementation",
+                                          "_attn_implementation_autoset",
+                                          "_name_or_path",
+                                          "architectures",
+                                          "attention_dropout",
+                                          "attn_implementation",
+                                          "attn_pdrop",
+                                          "auto_map",
+                                          "aux_loss_alpha",
+                                          "bad_words_ids",
+                                          "begin_suppress_tokens",
+                                          "bos_token_id",
+                                          "chunk_size_feed_forward",
+                                          "cross_attention_hidden_size",
+                                          "decoder_start_token_id",
+                                          "diversity_penalty",
+                                          "do_sample",
+                                          "dtype",
+                                          "early_stopping",
+                                          "embd_pdrop",
+                                          "encoder_no_repeat_ngram_size",
+                                          "eod_token_id",
+                                          "exponential_decay_length_penalty",
+                                          "finetuning_task",
+                                          "forced_bos_token_id",
+                                          "forced_eos_token_id",
+                                          "hidden_dropout",
+                                          "id2label",
+                                          "initializer_range",
+                                          "is_decoder",
+                                          "label2id",
+                                          "length_penalty",
+                                          "max_length",
+                                          "min_length",
+                                          "no_repeat_ngram_size",
+                                          "num_beam_groups",
+                                          "num_beams",
+                                          "num_return_sequences",
+                                          "output_attentions",
+                                          "output_hidden_states",
+                                          "output_router_logits",
+                                          "output_scores",
+                                          "pad_token_id",
+                                          "prefix",
+                                          "pretraining_tp",
+                                          "problem_type",
+                                          "pruned_heads",
+                                          "remove_invalid_values",
+                                          "repetition_penalty",
+                                          "resid_pdrop",
+                                          "return_dict",
+                                          "return_dict_in_generate",
+                                          "router_aux_loss_coef",
+                                          "sep_token_id",
+                                          "seq_aux",
+                                          "suppress_tokens",
+                                          "task_specific_params",
+                                          "temperature",
+                                          "tf_legacy_loss",
+                                          "tie_encoder_decoder",
+                                          "tokenizer_class",
+                                          "top_k",
+                                          "top_p",
+                                          "torch_dtype",
+                                          "torchscript",
+                                          "transformers_version",
+                                          "typical_p",
+                                          "unk_token_id",
+                                          "unsloth_fixed",
+                                          "unsloth_version",
+                                          "use_bfloat16",
+                                          "use_cache",
+                                          "use_return_dict"};
+static_assert(std::ranges::is_sorted(kHarmless));
 
 class ConfigReader {
  public:
   explicit ConfigReader(const JsonValues& file) : file_(file) {}
 
-  absl::StatusOr<ModelConfig> Read() {
-    SHOAL_RETURN_IF_ERROR(ReadFamily());
-    SHOAL_RETURN_IF_ERROR(RefuseUncomputed());
-    for (const CountKey& count : kCountKeys) {
-      SHOAL_ASSIGN_OR_RETURN(config_.*count.field, ReadCount(count.key));
+  absl::StatusOr<CheckpointConfig> Read() {
+    SHOAL_RETURN_IF_ERROR(ReadType());
+    for (const ConfigKey& key : kCommonKeys) {
+      const bool own =
+          std::ranges::find(type_->keys, key.key, &ConfigKey::key) != type_->keys.end();
+      if (!own) SHOAL_RETURN_IF_ERROR(ReadKey(key));
     }
-    if (config_.n_experts < 1) return Refuse("n_experts is 0, below 1");
-    SHOAL_RETURN_IF_ERROR(ReadHeads());
-    config_.rope_dim = config_.head_dim;
+    for (const ConfigKey& key : type_->keys) SHOAL_RETURN_IF_ERROR(ReadKey(key));
+    SHOAL_RETURN_IF_ERROR(RefuseUnknown());
+    SHOAL_RETURN_IF_ERROR(CheckLayerTypes());
+    SHOAL_RETURN_IF_ERROR(CheckQuantization());
+    SHOAL_RETURN_IF_ERROR(FinishExperts());
+    SHOAL_RETURN_IF_ERROR(FinishHeads());
     SHOAL_ASSIGN_OR_RETURN(config_.context_length, ReadCount("max_position_embeddings"));
-    SHOAL_ASSIGN_OR_RETURN(config_.rope_theta, ReadRopeTheta());
-    SHOAL_ASSIGN_OR_RETURN(const double eps, FloatOr("rms_norm_eps", 1e-6));
-    config_.rms_norm_eps = static_cast<float>(eps);
-    SHOAL_ASSIGN_OR_RETURN(config_.norm_topk_prob, BoolOr("norm_topk_prob", false));
-    SHOAL_ASSIGN_OR_RETURN(config_.tied_embeddings, BoolOr("tie_word_embeddings", false));
+    SHOAL_RETURN_IF_ERROR(ReadCheckpointRope(file_, *type_, &config_));
     if (absl::Status s = ValidateConfig(config_); !s.ok()) return Refuse(s.message());
-    return std::move(config_);
+    return CheckpointConfig{type_, std::move(config_)};
   }
 
  private:
@@ -90,65 +145,153 @@ class ConfigReader {
     return absl::InvalidArgumentError(
         absl::StrCat(file_.name(), ": ", message, "; use another model"));
   }
+  absl::Status RefuseKey(std::string_view key, const std::string& says) const {
+    return Refuse(absl::StrCat("key ", Quoted(key), " is ", file_.Text(key), says));
+  }
 
-  absl::Status ReadFamily() {
-    SHOAL_ASSIGN_OR_RETURN(const std::string type, file_.GetString("model_type"));
-    const Family* family = FindCheckpointFamily(type);
-    if (family == nullptr) {
+  absl::Status ReadType() {
+    SHOAL_ASSIGN_OR_RETURN(const std::string name, file_.GetString("model_type"));
+    const FamilyCheckpoint found = FindCheckpoint(name);
+    if (found.type == nullptr) {
       return absl::InvalidArgumentError(
-          absl::StrCat(file_.name(), ": model_type ", Quoted(type),
+          absl::StrCat(file_.name(), ": model_type ", Quoted(name),
                        " is not supported; use a model of one of these: ", SupportedCheckpoints()));
     }
-    config_.architecture = std::string(family->architecture);
-    config_.qk_norm = family->qk_norm;
-    // Checkpoints turn halves; files with adjacent pairs have the rows of q and k reordered.
-    config_.rope_pairing = RopePairing::kHalf;
+    type_ = found.type;
+    config_.architecture = std::string(found.family->architecture);
+    config_.qk_norm = found.family->qk_norm;
+    config_.norm_topk_prob = found.family->norm_topk_prob;
+    config_.rope_pairing = type_->rope_pairing;
     return absl::OkStatus();
   }
 
-  // A key that asks for arithmetic we lack is an error: better no answer than a wrong one.
-  absl::Status RefuseUncomputed() const {
-    for (const Neutral& neutral : kNeutral) {
-      if (!file_.Has(neutral.key) || file_.Text(neutral.key) == neutral.value) continue;
-      return Refuse(absl::StrCat("key ", Quoted(neutral.key), " is ", file_.Text(neutral.key),
-                                 "; only ", std::string(neutral.value), " is computed here"));
+  absl::Status ReadKey(const ConfigKey& key) {
+    const std::string_view name =
+        !key.also.empty() && !file_.Has(key.key) && file_.Has(key.also) ? key.also : key.key;
+    if (const auto* only = std::get_if<OnlyValue>(&key.says)) {
+      SHOAL_ASSIGN_OR_RETURN(const std::string one, OneOf(name));
+      if (!file_.Has(one) || file_.Text(one) == only->value) return absl::OkStatus();
+      return RefuseKey(one, absl::StrCat("; only ", std::string(only->value), " is computed here"));
     }
-    for (const std::string_view key : kAbsent) {
-      if (!file_.Has(key)) continue;
-      return Refuse(absl::StrCat("key ", Quoted(key), " is ", file_.Text(key),
-                                 ", which is not computed here"));
-    }
-    for (uint64_t i = 0;; ++i) {
-      const std::string key = absl::StrCat("layer_types.", i);
-      if (!file_.Has(key)) break;
-      if (file_.Text(key) != "'full_attention'") {
-        return Refuse(absl::StrCat("key ", Quoted(key), " is ", file_.Text(key),
-                                   "; only 'full_attention' is computed here"));
-      }
-    }
-    return CheckScaleBlocks();
-  }
-
-  absl::Status CheckScaleBlocks() const {
-    if (!file_.Has("quantization_config")) return absl::OkStatus();
-    for (const char* key :
-         {"quantization_config.weight_block_size.0", "quantization_config.weight_block_size.1"}) {
-      if (file_.Text(key) == "128") continue;
-      return Refuse(
-          absl::StrCat("key ", Quoted(key), " is ", file_.Text(key), "; only 128 is read here"));
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status ReadHeads() {
-    config_.n_kv_heads = config_.n_heads;
-    if (file_.Has("num_key_value_heads")) {
-      SHOAL_ASSIGN_OR_RETURN(config_.n_kv_heads, ReadCount("num_key_value_heads"));
-    }
-    if (file_.Has("head_dim")) {
-      SHOAL_ASSIGN_OR_RETURN(config_.head_dim, ReadCount("head_dim"));
+    if (const auto* rule = std::get_if<ConfigRule>(&key.says)) return ReadRule(name, *rule);
+    if (key.absent && !file_.Has(name)) {
+      Store(key, *key.absent);
       return absl::OkStatus();
     }
+    double value = 0;
+    if (std::holds_alternative<int ModelConfig::*>(key.says)) {
+      SHOAL_ASSIGN_OR_RETURN(value, ReadCount(name));
+    } else if (std::holds_alternative<bool ModelConfig::*>(key.says)) {
+      SHOAL_ASSIGN_OR_RETURN(value, file_.GetBool(name));
+    } else {
+      SHOAL_ASSIGN_OR_RETURN(value, file_.GetFloat(name));
+    }
+    Store(key, value);
+    return absl::OkStatus();
+  }
+
+  void Store(const ConfigKey& key, double value) {
+    if (const auto* count = std::get_if<int ModelConfig::*>(&key.says)) {
+      config_.** count = static_cast<int>(value);
+    } else if (const auto* flag = std::get_if<bool ModelConfig::*>(&key.says)) {
+      config_.** flag = value != 0;
+    } else {
+      config_.*std::get<float ModelConfig::*>(key.says) = static_cast<float>(value);
+    }
+  }
+
+  // Rows of tables stand behind those of the numbers that they need.
+  absl::Status ReadRule(std::string_view key, ConfigRule rule) {
+    if (rule == ConfigRule::kIgnored || !file_.Has(key)) return absl::OkStatus();
+    if (config_.n_layers > kMaxLayers) return absl::OkStatus();  // Refused in the end.
+    if (rule == ConfigRule::kSharedExperts) {
+      SHOAL_ASSIGN_OR_RETURN(const int n, ReadCount(key));
+      if (n <= kMaxDim && config_.ffn_dim <= kMaxDim && int64_t{n} * config_.ffn_dim <= kMaxDim) {
+        config_.shared_ffn_dim = n * config_.ffn_dim;
+        return absl::OkStatus();
+      }
+      return RefuseKey(key, absl::StrCat("; with experts of width ", config_.ffn_dim,
+                                         " that is wider than ", kMaxDim));
+    }
+    if (rule == ConfigRule::kDenseLayers) {
+      for (uint64_t i = 0; i < file_.Length(key); ++i) {
+        SHOAL_ASSIGN_OR_RETURN(const int layer, ReadCount(absl::StrCat(std::string(key), ".", i)));
+        if (layer < config_.n_layers) Layer(layer).dense = true;
+      }
+      return absl::OkStatus();
+    }
+    SHOAL_ASSIGN_OR_RETURN(const int step, ReadCount(key));
+    if (step < 1) return RefuseKey(key, ", below 1");
+    for (int layer = 0; layer < config_.n_layers; ++layer) {
+      if ((layer + 1) % step != 0) Layer(layer).dense = true;
+    }
+    return absl::OkStatus();
+  }
+
+  LayerConfig& Layer(int layer) {
+    config_.layers.resize(static_cast<size_t>(config_.n_layers));
+    return config_.layers[static_cast<size_t>(layer)];
+  }
+
+  // A key that nobody here knows may ask for arithmetic that we lack: better no answer than a wrong
+  // one.
+  absl::Status RefuseUnknown() const {
+    std::set<std::string_view> known(std::begin(kHarmless), std::end(kHarmless));
+    known.insert(std::begin(kReadElsewhere), std::end(kReadElsewhere));
+    for (const auto keys : {std::span<const ConfigKey>(kCommonKeys), type_->keys}) {
+      for (const ConfigKey& key : keys) known.insert({key.key, key.also});
+    }
+    for (const std::string& name : file_.Names()) {
+      if (known.contains(name) || !file_.Has(name)) continue;
+      return absl::InvalidArgumentError(absl::StrCat(
+          file_.name(), ": key ", Quoted(name), " is ", file_.Text(name),
+          ", which is not known for model_type ", std::string(type_->model_type),
+          "; take the key out if the model's answers do not depend on it, or use another model"));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckLayerTypes() const {
+    for (uint64_t i = 0; i < file_.Length("layer_types"); ++i) {
+      const std::string key = absl::StrCat("layer_types.", i);
+      if (file_.Text(key) == "'full_attention'") continue;
+      return RefuseKey(key, "; only 'full_attention' is computed here");
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckQuantization() const {
+    if (!file_.Has("quantization_config")) return absl::OkStatus();
+    constexpr std::pair<const char*, std::string_view> kNeeded[] = {
+        {"quantization_config.quant_method", "'fp8'"},
+        {"quantization_config.weight_block_size.0", "128"},
+        {"quantization_config.weight_block_size.1", "128"}};
+    for (const auto& [key, value] : kNeeded) {
+      if (file_.Text(key) == value) continue;
+      return RefuseKey(key, absl::StrCat("; only ", std::string(value), " is read here"));
+    }
+    const char* format = "quantization_config.fmt";
+    if (!file_.Has(format) || file_.Text(format) == "'e4m3'") return absl::OkStatus();
+    return RefuseKey(format, "; only 'e4m3' is read here");
+  }
+
+  // Widths that nothing in the model has are none.
+  absl::Status FinishExperts() {
+    const bool routed = FindName(*type_, TensorRole::kFfnGateExps) != nullptr;
+    if (routed && config_.n_experts < 1) return Refuse("n_experts is 0, below 1");
+    const bool any_dense = !routed || std::ranges::any_of(config_.layers, &LayerConfig::dense);
+    if (!any_dense) {
+      config_.dense_ffn_dim = 0;
+      config_.layers.clear();
+    }
+    const bool gated = FindName(*type_, TensorRole::kSharedGateInp) != nullptr;
+    config_.shared_gate = gated && config_.shared_ffn_dim > 0;
+    return absl::OkStatus();
+  }
+
+  absl::Status FinishHeads() {
+    if (config_.n_kv_heads == 0) config_.n_kv_heads = config_.n_heads;
+    if (config_.head_dim != 0) return absl::OkStatus();
     if (config_.n_heads == 0 || config_.hidden_dim % config_.n_heads != 0) {
       return Refuse(absl::StrCat("key 'num_attention_heads' is ", config_.n_heads,
                                  ", which does not divide hidden_size ", config_.hidden_dim,
@@ -158,32 +301,35 @@ class ConfigReader {
     return absl::OkStatus();
   }
 
+  // A key whose value may be a list of the same for every layer: the first of them then.
+  absl::StatusOr<std::string> OneOf(std::string_view key) const {
+    const uint64_t n = file_.Length(key);
+    std::string first = absl::StrCat(std::string(key), n > 0 ? ".0" : "");
+    for (uint64_t i = 1; i < n; ++i) {
+      const std::string other = absl::StrCat(std::string(key), ".", i);
+      if (file_.Text(other) == file_.Text(first)) continue;
+      return RefuseKey(other, absl::StrCat(", but ", Quoted(first), " is ", file_.Text(first),
+                                           "; only layers that are alike are computed here"));
+    }
+    return first;
+  }
+
   absl::StatusOr<int> ReadCount(std::string_view key) const {
-    SHOAL_ASSIGN_OR_RETURN(const uint64_t value, file_.GetUint(key));
+    SHOAL_ASSIGN_OR_RETURN(const std::string one, OneOf(key));
+    SHOAL_ASSIGN_OR_RETURN(const uint64_t value, file_.GetUint(one));
     if (value <= INT_MAX) return static_cast<int>(value);
     return Refuse(
-        absl::StrCat("key ", Quoted(key), " is ", value, ", above the limit of ", INT_MAX));
-  }
-
-  absl::StatusOr<double> ReadRopeTheta() const {
-    constexpr std::string_view kNewer = "rope_parameters.rope_theta";
-    return file_.Has(kNewer) ? file_.GetFloat(kNewer) : FloatOr("rope_theta", 10000.0);
-  }
-
-  absl::StatusOr<double> FloatOr(std::string_view key, double absent) const {
-    return file_.Has(key) ? file_.GetFloat(key) : absent;
-  }
-  absl::StatusOr<bool> BoolOr(std::string_view key, bool absent) const {
-    return file_.Has(key) ? file_.GetBool(key) : absent;
+        absl::StrCat("key ", Quoted(one), " is ", value, ", above the limit of ", INT_MAX));
   }
 
   const JsonValues& file_;
+  const CheckpointType* type_ = nullptr;
   ModelConfig config_;
 };
 
 }  // namespace
 
-absl::StatusOr<ModelConfig> ReadCheckpointConfig(const JsonValues& file) {
+absl::StatusOr<CheckpointConfig> ReadCheckpointConfig(const JsonValues& file) {
   return ConfigReader(file).Read();
 }
 

@@ -3,6 +3,7 @@
 #include <cstddef>
 
 #include "absl/status/statusor.h"
+#include "model/families/family.h"
 #include "model/import/json_values.h"
 #include "model/model_config.h"
 
@@ -11,10 +12,16 @@ namespace shoal {
 inline constexpr size_t kMaxConfigBytes = size_t{1} << 20;
 inline constexpr size_t kMaxConfigValues = 16'384;
 
-// The forward pass's numbers from a checkpoint's config.json, in its older and its newer spelling,
-// with the library's defaults where keys are absent. Refused by name: model types that no table in
-// model/families/ has, and options that would change the arithmetic into one that is not computed.
-// Whether the head is the embedding is as the file says.
-absl::StatusOr<ModelConfig> ReadCheckpointConfig(const JsonValues& file);
+// What a checkpoint's config.json says.
+struct CheckpointConfig {
+  const CheckpointType* type = nullptr;
+  ModelConfig config;
+};
+
+// The forward pass's numbers from config.json, in its older and its newer spelling, with the
+// library's defaults where keys are absent. Refused by name: model types that no table in
+// model/families/ has, options that would change the arithmetic into one that is not computed, and
+// keys that are not known. Whether the head is the embedding is as the file says.
+absl::StatusOr<CheckpointConfig> ReadCheckpointConfig(const JsonValues& file);
 
 }  // namespace shoal

@@ -12,8 +12,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   const auto values = shoal::JsonValues::Parse("config.json", text, shoal::kMaxConfigValues);
   if (!values.ok()) return 0;
+  (void)values->Names();
   (void)values->GetTexts("weight_map");
   const auto config = shoal::ReadCheckpointConfig(*values);
-  if (config.ok()) SHOAL_CHECK(shoal::ValidateConfig(*config).ok());
+  if (config.ok()) SHOAL_CHECK(shoal::ValidateConfig(config->config).ok());
   return 0;
 }

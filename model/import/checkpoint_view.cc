@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/check.h"
 #include "base/quoted.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
@@ -86,11 +87,12 @@ int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 class CheckpointViewBuilder {
  public:
-  CheckpointViewBuilder(CheckpointView* view, ModelConfig* config)
+  CheckpointViewBuilder(CheckpointView* view, const CheckpointType& type, const ModelConfig& config)
       : view_(*view),
         checkpoint_(*view->checkpoint_),
-        config_(*config),
-        family_(*FindFamily(config->architecture)),
+        type_(type),
+        config_(config),
+        family_(*FindFamily(config.architecture)),
         used_(checkpoint_.tensors().size()) {}
 
   absl::Status Build() {
@@ -106,8 +108,8 @@ class CheckpointViewBuilder {
       if (!spec.f32_only) continue;
       const int n = IsPerLayer(spec) ? config_.n_layers : 1;
       for (int layer = 0; layer < n; ++layer) {
-        if (!Applies(spec, config_, layer)) continue;
-        SHOAL_RETURN_IF_ERROR(CheckFinite(view_, *view_.Find(TensorName(spec, layer))));
+        const TensorInfo* tensor = view_.Find(TensorName(spec, layer));
+        if (tensor != nullptr) SHOAL_RETURN_IF_ERROR(CheckFinite(view_, *tensor));
       }
     }
     return absl::OkStatus();
@@ -115,6 +117,7 @@ class CheckpointViewBuilder {
 
  private:
   using Part = CheckpointView::Part;
+  using Cut = CheckpointView::Cut;
   using Recipe = CheckpointView::Recipe;
 
   absl::Status Refuse(const std::string& name, const std::string& message) const {
@@ -129,8 +132,11 @@ class CheckpointViewBuilder {
   }
 
   absl::Status AddTensor(const TensorSpec& spec, int layer) {
+    if (PlaceOf(spec) == TensorPlace::kConfig) return absl::OkStatus();
+    const CheckpointName* name = FindName(type_, spec.role);
+    SHOAL_CHECK(name != nullptr);
     if (spec.role == TensorRole::kOutput && config_.tied_embeddings) {
-      Use(CheckpointTensorName(family_, spec.role, layer, 0));  // Some write the tied head too.
+      Use(TensorName(*name, layer, 0));  // Some write the tied head too.
       return absl::OkStatus();
     }
     TensorInfo tensor;
@@ -139,19 +145,24 @@ class CheckpointViewBuilder {
     Recipe recipe;
     std::vector<int64_t> shape = tensor.shape;
     int64_t n_parts = 1;
-    if (HasTensorPerExpert(family_, spec.role)) {
+    if (HasTensorPerExpert(*name)) {
       n_parts = shape.front();
       shape.erase(shape.begin());
     }
     recipe.cols = shape.back();
     recipe.rows = std::accumulate(shape.begin(), shape.end() - 1, int64_t{1}, std::multiplies<>());
+    recipe.cut = CutOf(*name, recipe.rows);
+    if (recipe.cut.length != recipe.rows) {
+      shape.at(shape.size() - 2) =
+          shape.at(shape.size() - 2) / recipe.cut.length * recipe.cut.period;
+    }
     for (int64_t i = 0; i < n_parts; ++i) {
-      const std::string name = CheckpointTensorName(family_, spec.role, layer, static_cast<int>(i));
-      SHOAL_ASSIGN_OR_RETURN(const Part part, FindPart(name, shape, recipe));
+      SHOAL_ASSIGN_OR_RETURN(
+          const Part part, FindPart(TensorName(*name, layer, static_cast<int>(i)), shape, recipe));
       recipe.parts.push_back(part);
     }
     SHOAL_ASSIGN_OR_RETURN(tensor.dtype, FormatOf(spec, recipe));
-    // Shapes equal those of tensors that are in files, so that the products cannot overflow.
+    // Shapes are those of tensors that are in files, so that the products cannot overflow.
     recipe.part_bytes = static_cast<uint64_t>(recipe.rows * RowBytes(tensor.dtype, recipe.cols));
     tensor.n_bytes = recipe.part_bytes * recipe.parts.size();
     view_.tensors_.push_back(std::move(tensor));
@@ -159,14 +170,25 @@ class CheckpointViewBuilder {
     return absl::OkStatus();
   }
 
+  Cut CutOf(const CheckpointName& name, int64_t rows) const {
+    if (name.segments.front() == Extent::kNone) return {.period = rows, .begin = 0, .length = rows};
+    Cut cut;
+    for (int i = 0; i < static_cast<int>(name.segments.size()); ++i) {
+      const int64_t extent = ExtentOf(name.segments[static_cast<size_t>(i)], config_);
+      if (i < name.segment) cut.begin += extent;
+      if (i == name.segment) cut.length = extent;
+      cut.period += extent;
+    }
+    return cut;
+  }
+
   absl::StatusOr<Part> FindPart(const std::string& name, const std::vector<int64_t>& shape,
                                 const Recipe& recipe) {
     Part part;
     part.source = Use(name);
     if (part.source == nullptr) {
-      return Refuse(name,
-                    absl::StrCat("is missing; model_type ", std::string(family_.checkpoint_type),
-                                 " needs it: fetch the model again"));
+      return Refuse(name, absl::StrCat("is missing; model_type ", std::string(type_.model_type),
+                                       " needs it: fetch the model again"));
     }
     if (part.source->info->shape != shape) {
       return Refuse(name, absl::StrCat("has shape [", absl::StrJoin(part.source->info->shape, ", "),
@@ -193,7 +215,8 @@ class CheckpointViewBuilder {
                     "is missing; F8_E4M3 is read with one F32 scale for each block of "
                     "128 x 128: use a model in that form, or in BF16");
     }
-    const std::vector<int64_t> wanted = {CeilDiv(recipe.rows, kScaleBlock),
+    const int64_t stored_rows = recipe.rows / recipe.cut.length * recipe.cut.period;
+    const std::vector<int64_t> wanted = {CeilDiv(stored_rows, kScaleBlock),
                                          CeilDiv(recipe.cols, kScaleBlock)};
     if (scales->info->type == SafetensorsType::kF32 && scales->info->shape == wanted) return scales;
     return Refuse(scale_name,
@@ -251,10 +274,9 @@ class CheckpointViewBuilder {
       const std::string& name = checkpoint_.tensors()[i].info->name;
       // Old exports store RoPE's frequencies, which follow from config.json.
       if (used_[i] || name.ends_with("rotary_emb.inv_freq")) continue;
-      return Refuse(name,
-                    absl::StrCat("is no part of model_type ", std::string(family_.checkpoint_type),
-                                 " with ", config_.n_layers, " layers and ", config_.n_experts,
-                                 " experts; use another model"));
+      return Refuse(name, absl::StrCat("is no part of model_type ", std::string(type_.model_type),
+                                       " with ", config_.n_layers, " layers and ",
+                                       config_.n_experts, " experts; use another model"));
     }
     return absl::OkStatus();
   }
@@ -277,15 +299,17 @@ class CheckpointViewBuilder {
 
   CheckpointView& view_;
   const Checkpoint& checkpoint_;
-  ModelConfig& config_;
+  const CheckpointType& type_;
+  const ModelConfig& config_;
   const Family& family_;
   std::vector<bool> used_;
 };
 
 absl::StatusOr<std::unique_ptr<CheckpointView>> CheckpointView::Create(
-    std::unique_ptr<Checkpoint> checkpoint, ModelConfig* config, std::string_view identity) {
+    std::unique_ptr<Checkpoint> checkpoint, const CheckpointType& type, const ModelConfig& config,
+    std::string_view identity) {
   std::unique_ptr<CheckpointView> view(new CheckpointView(std::move(checkpoint)));
-  SHOAL_RETURN_IF_ERROR(CheckpointViewBuilder(view.get(), config).Build());
+  SHOAL_RETURN_IF_ERROR(CheckpointViewBuilder(view.get(), type, config).Build());
   const std::string whole = absl::StrCat(view->checkpoint_->HeaderHashes(), std::string(identity));
   view->hash_ = Sha256Hex(std::as_bytes(std::span(whole)));
   return view;
@@ -309,8 +333,12 @@ uint64_t CheckpointView::Position(const TensorInfo& tensor, uint64_t offset) con
   const size_t part = std::min<size_t>(offset / recipe.part_bytes, recipe.parts.size() - 1);
   const Checkpoint::Tensor& source = *recipe.parts[part].source;
   const uint64_t within = offset - part * recipe.part_bytes;
+  const auto row_bytes = static_cast<uint64_t>(RowBytes(tensor.dtype, recipe.cols));
+  const int64_t row = recipe.cut.StoredRow(static_cast<int64_t>(within / row_bytes));
   // Good enough for an order where the stored bytes are fewer.
-  return checkpoint_->Position(source, std::min(within, source.info->n_bytes));
+  return checkpoint_->Position(
+      source,
+      std::min(static_cast<uint64_t>(row) * row_bytes + within % row_bytes, source.info->n_bytes));
 }
 
 absl::Status CheckpointView::Read(const TensorInfo& tensor, uint64_t offset,
@@ -323,17 +351,20 @@ absl::Status CheckpointView::Read(const TensorInfo& tensor, uint64_t offset,
   while (!out.empty()) {
     const Part& part = recipe.parts[offset / recipe.part_bytes];
     const uint64_t within = offset % recipe.part_bytes;
-    uint64_t n = std::min<uint64_t>(out.size(), recipe.part_bytes - within);
+    const auto row = static_cast<int64_t>(within / row_bytes);
+    const uint64_t skip = within % row_bytes;
+    const int64_t stored_row = recipe.cut.StoredRow(row);
+    uint64_t n_rows = static_cast<uint64_t>(recipe.cut.RowsInOne(row));
+    uint64_t n = std::min<uint64_t>(out.size(), n_rows * row_bytes - skip);
     if (SameFormat(part.source->info->type) == tensor.dtype) {
-      SHOAL_RETURN_IF_ERROR(checkpoint_->Read(*part.source, within, out.first(n)));
+      const uint64_t begin = static_cast<uint64_t>(stored_row) * row_bytes + skip;
+      SHOAL_RETURN_IF_ERROR(checkpoint_->Read(*part.source, begin, out.first(n)));
     } else {
-      const uint64_t first_row = within / row_bytes;
-      const uint64_t skip = within % row_bytes;
-      const uint64_t n_rows = std::min(CeilDiv(static_cast<int64_t>(skip + n), row_bytes),
-                                       std::max<int64_t>(kPieceBytes / row_bytes, 1));
+      n_rows = std::min((skip + n + row_bytes - 1) / row_bytes,
+                        std::max<uint64_t>(kPieceBytes / row_bytes, 1));
       n = std::min(n, n_rows * row_bytes - skip);
       scratch.resize(n_rows * row_bytes);
-      SHOAL_RETURN_IF_ERROR(ReadRows(tensor, part, static_cast<int64_t>(first_row), scratch));
+      SHOAL_RETURN_IF_ERROR(ReadRows(tensor, part, stored_row, scratch));
       std::memcpy(out.data(), scratch.data() + skip, n);
     }
     out = out.subspan(n);

@@ -188,6 +188,27 @@ absl::StatusOr<std::vector<std::pair<std::string, std::string>>> JsonValues::Get
   return texts;
 }
 
+std::vector<std::string> JsonValues::Names() const { return NamesUnder(""); }
+
+std::vector<std::string> JsonValues::Names(std::string_view key) const {
+  return NamesUnder(absl::StrCat(std::string(key), "."));
+}
+
+std::vector<std::string> JsonValues::NamesUnder(const std::string& prefix) const {
+  std::vector<std::string> names;
+  for (auto i = values_.lower_bound(prefix); i != values_.end() && i->first.starts_with(prefix);
+       ++i) {
+    const std::string name = i->first.substr(prefix.size());
+    if (name.find('.') == std::string::npos) names.push_back(name);
+  }
+  return names;
+}
+
+uint64_t JsonValues::Length(std::string_view key) const {
+  const Value* value = Find(key);
+  return value != nullptr && value->kind == Kind::kArray ? Names(key).size() : 0;
+}
+
 std::string JsonValues::Text(std::string_view key) const {
   const Value* value = Find(key);
   if (value == nullptr) return "null";

@@ -34,6 +34,12 @@ class JsonValues {
   // The values inside the object `key`, by their paths in it; all must be strings.
   absl::StatusOr<std::vector<std::pair<std::string, std::string>>> GetTexts(
       std::string_view key) const;
+  // The names in the file's own object, ascending, those of null among them.
+  std::vector<std::string> Names() const;
+  // The same for the object `key`; empty where there is none.
+  std::vector<std::string> Names(std::string_view key) const;
+  // How many elements the list `key` has; 0 where there is none.
+  uint64_t Length(std::string_view key) const;
   // The value as an error text may show it.
   std::string Text(std::string_view key) const;
 
@@ -51,6 +57,7 @@ class JsonValues {
 
   explicit JsonValues(std::string name) : name_(std::move(name)) {}
   const Value* Find(std::string_view key) const;
+  std::vector<std::string> NamesUnder(const std::string& prefix) const;
   absl::StatusOr<const Value*> Require(std::string_view key, Kind kind,
                                        std::string_view what) const;
 

@@ -151,11 +151,12 @@ absl::StatusOr<OpenedModel> OpenCheckpoint(const std::string& folder) {
   SHOAL_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(config_path, kMaxConfigBytes));
   SHOAL_ASSIGN_OR_RETURN(const JsonValues values,
                          JsonValues::Parse(config_path, text, kMaxConfigValues));
-  SHOAL_ASSIGN_OR_RETURN(ModelConfig config, ReadCheckpointConfig(values));
+  SHOAL_ASSIGN_OR_RETURN(CheckpointConfig read, ReadCheckpointConfig(values));
   SHOAL_ASSIGN_OR_RETURN(auto checkpoint, Checkpoint::Open(folder));
-  SHOAL_ASSIGN_OR_RETURN(auto file, CheckpointView::Create(std::move(checkpoint), &config, text));
-  auto tokenizer = ReadTokenizer(folder, values, config.vocab_size);
-  return OpenedModel{std::move(file), std::move(config), NameOfFolder(folder),
+  SHOAL_ASSIGN_OR_RETURN(
+      auto file, CheckpointView::Create(std::move(checkpoint), *read.type, read.config, text));
+  auto tokenizer = ReadTokenizer(folder, values, read.config.vocab_size);
+  return OpenedModel{std::move(file), std::move(read.config), NameOfFolder(folder),
                      std::move(tokenizer)};
 }
 

@@ -7,4 +7,9 @@ inline constexpr const char* kFamilyModels[] = {
     "granitemoe", "hunyuan_v1_moe", "internlm2", "llama",     "llama32", "mistral",
     "mixtral",    "olmoe",          "qwen2",     "qwen2_moe", "qwen3",   "qwen3_moe"};
 
+// Those of them, and others, that are there as Hugging Face folders too.
+inline constexpr const char* kFolderModels[] = {
+    "granitemoe", "hunyuan_v1_moe", "internlm2", "llama", "llama32",   "mixtral",
+    "olmoe",      "qwen2",          "qwen2_moe", "qwen3", "qwen3_moe", "qwen3_moe_mixed"};
+
 }  // namespace shoal

@@ -96,13 +96,15 @@ TEST_P(FamilyReferenceTest, AgreesInEveryNumber) {
   ExpectParity(model, ReadTestTensors(folder + "expected.safetensors"));
 }
 
-TEST(ReferenceTest, Qwen3MoeFromSafetensors) {
-  LocalModel model(absl::StrCat(kData, "models/qwen3_moe/hf"),
-                   {.kv_type = KvType::kF32, .activations_f32 = true});
-  ExpectParity(model,
-               ReadTestTensors(absl::StrCat(kData, "models/qwen3_moe/expected.safetensors")));
+class FolderReferenceTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(FolderReferenceTest, AgreesInEveryNumber) {
+  const std::string folder = absl::StrCat(kData, "models/", GetParam(), "/");
+  LocalModel model(folder + "hf", {.kv_type = KvType::kF32, .activations_f32 = true});
+  ExpectParity(model, ReadTestTensors(folder + "expected.safetensors"));
 }
 
+INSTANTIATE_TEST_SUITE_P(Models, FolderReferenceTest, testing::ValuesIn(kFolderModels));
 INSTANTIATE_TEST_SUITE_P(Models, FamilyReferenceTest, testing::ValuesIn(kFamilyModels));
 
 // Mean over all positions of KL(reference || ours), in nats.
