@@ -73,7 +73,26 @@ struct TensorSpec {
   bool optional = false;        // May be absent: an output head then is the embedding.
 };
 
-// Where a Hugging Face checkpoint has the tensor of a role.
+// How a tensor lies in the stored one that has it.
+enum class StoredForm : uint8_t {
+  kRows,
+  kElements,        // Its segments are of elements, not of rows.
+  kTransposed,      // Each matrix has its rows as columns, unless it is packed as MXFP4.
+  kTransposedRows,  // The same of rows that are cut before: a segment's rows are columns here.
+};
+
+// What the stored numbers are.
+enum class StoredAs : uint8_t {
+  kItself,
+  kLessOne,       // A norm's weights are 1 + w.
+  kLogOfNegated,  // -exp(w).
+};
+
+// Parts of a period of rows; kNone ends the list.
+using Segments = std::array<Extent, 4>;
+
+// Where a Hugging Face checkpoint has the tensor of a role. Several rows of one role are one behind
+// the other.
 struct CheckpointName {
   TensorRole role;
   // "#" stands for the layer. With "@", for an expert's number, the checkpoint has the stack's
@@ -82,8 +101,10 @@ struct CheckpointName {
   // Where several tensors are stored as one: its rows come in equal periods, each of which has
   // these segments one behind the other, and the tensor is the segment of that number in every
   // period.
-  std::array<Extent, 3> segments = {};
+  Segments segments = {};
   int segment = 0;
+  StoredForm form = StoredForm::kRows;
+  StoredAs stored_as = StoredAs::kItself;
 };
 
 // The one value that is computed, as error texts show it: "false", "'silu'", "1".
@@ -97,6 +118,7 @@ enum class ConfigRule : uint8_t {
   kDenseLayers,    // A list of dense layers.
   kSparseStep,     // Every n-th layer has routed experts, the others are dense.
   kSharedExperts,  // The shared expert is as wide as that many routed ones.
+  kMoreLayers,     // That many layers behind the last are not used.
 };
 
 // A key of config.json.

@@ -8,7 +8,7 @@ constexpr auto kTensors = Join(tensors::kDecoder, tensors::kDense);
 
 // q, k and v are one matrix: for each kv head its queries, its keys and its values.
 constexpr char kWqkv[] = "model.layers.#.attention.wqkv.weight";
-constexpr std::array kGroup = {Extent::kGroupQueries, Extent::kHeadDim, Extent::kHeadDim};
+constexpr Segments kGroup = {Extent::kGroupQueries, Extent::kHeadDim, Extent::kHeadDim};
 constexpr CheckpointName kNames[] = {
     {TensorRole::kTokenEmbd, "model.tok_embeddings.weight"},
     {TensorRole::kOutputNorm, "model.norm.weight"},

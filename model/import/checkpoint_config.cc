@@ -137,7 +137,7 @@ class ConfigReader {
     SHOAL_ASSIGN_OR_RETURN(config_.context_length, ReadCount("max_position_embeddings"));
     SHOAL_RETURN_IF_ERROR(ReadCheckpointRope(file_, *type_, &config_));
     if (absl::Status s = ValidateConfig(config_); !s.ok()) return Refuse(s.message());
-    return CheckpointConfig{type_, std::move(config_)};
+    return CheckpointConfig{type_, std::move(config_), n_more_layers_};
   }
 
  private:
@@ -204,6 +204,10 @@ class ConfigReader {
   absl::Status ReadRule(std::string_view key, ConfigRule rule) {
     if (rule == ConfigRule::kIgnored || !file_.Has(key)) return absl::OkStatus();
     if (config_.n_layers > kMaxLayers) return absl::OkStatus();  // Refused in the end.
+    if (rule == ConfigRule::kMoreLayers) {
+      SHOAL_ASSIGN_OR_RETURN(n_more_layers_, ReadCount(key));
+      return absl::OkStatus();
+    }
     if (rule == ConfigRule::kSharedExperts) {
       SHOAL_ASSIGN_OR_RETURN(const int n, ReadCount(key));
       if (n <= kMaxDim && config_.ffn_dim <= kMaxDim && int64_t{n} * config_.ffn_dim <= kMaxDim) {
@@ -325,6 +329,7 @@ class ConfigReader {
   const JsonValues& file_;
   const CheckpointType* type_ = nullptr;
   ModelConfig config_;
+  int n_more_layers_ = 0;
 };
 
 }  // namespace

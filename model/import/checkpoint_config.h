@@ -16,6 +16,7 @@ inline constexpr size_t kMaxConfigValues = 16'384;
 struct CheckpointConfig {
   const CheckpointType* type = nullptr;
   ModelConfig config;
+  int n_more_layers = 0;  // Stored behind the last one, and not used.
 };
 
 // The forward pass's numbers from config.json, in its older and its newer spelling, with the

@@ -153,8 +153,7 @@ absl::StatusOr<OpenedModel> OpenCheckpoint(const std::string& folder) {
                          JsonValues::Parse(config_path, text, kMaxConfigValues));
   SHOAL_ASSIGN_OR_RETURN(CheckpointConfig read, ReadCheckpointConfig(values));
   SHOAL_ASSIGN_OR_RETURN(auto checkpoint, Checkpoint::Open(folder));
-  SHOAL_ASSIGN_OR_RETURN(
-      auto file, CheckpointView::Create(std::move(checkpoint), *read.type, read.config, text));
+  SHOAL_ASSIGN_OR_RETURN(auto file, CheckpointView::Create(std::move(checkpoint), read, text));
   auto tokenizer = ReadTokenizer(folder, values, read.config.vocab_size);
   return OpenedModel{std::move(file), std::move(read.config), NameOfFolder(folder),
                      std::move(tokenizer)};
