@@ -12,6 +12,8 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/status/statusor.h"
+#include "base/file_system.h"
+#include "base/limits.h"
 #include "base/status_macros.h"
 #include "cli/chat_client.h"
 #include "cli/commands.h"
@@ -25,6 +27,7 @@ using Json = nlohmann::ordered_json;
 struct ChatOptions {
   std::string url = "http://127.0.0.1:8080";
   std::string once;
+  std::string key_file;
   double temperature = 1;
   int64_t max_tokens = 0;
 };
@@ -114,9 +117,20 @@ absl::Status Ask(const ChatClient& client, const ChatOptions& options, Interrupt
   return end.status();
 }
 
+// The first word of that file; empty without one.
+absl::StatusOr<std::string> ReadKey(const std::string& path) {
+  if (path.empty()) return std::string();
+  SHOAL_ASSIGN_OR_RETURN(const std::string text,
+                         ReadFile(MachineFileSystem(), path, kMaxApiKeyFileBytes));
+  const std::string key = text.substr(0, text.find_first_of(" \t\r\n"));
+  if (!key.empty()) return key;
+  return absl::InvalidArgumentError("--key-file: " + path + " begins with no key");
+}
+
 absl::Status RunChat(const ChatOptions& options) {
   Interrupts interrupts;
-  SHOAL_ASSIGN_OR_RETURN(const ChatClient client, ChatClient::Create(options.url));
+  SHOAL_ASSIGN_OR_RETURN(const std::string api_key, ReadKey(options.key_file));
+  SHOAL_ASSIGN_OR_RETURN(const ChatClient client, ChatClient::Create(options.url, api_key));
   SHOAL_ASSIGN_OR_RETURN(const std::string model, client.FirstModel());
   Json request = {{"model", model}, {"messages", Json::array()}};
   if (!options.once.empty()) return Ask(client, options, &interrupts, &request, options.once);
@@ -143,6 +157,8 @@ void AddChatCommand(CLI::App& app, int* exit_code) {
   CLI::App* command = app.add_subcommand("chat", "Talk to a model in the terminal");
   command->add_option("--url", options->url, "Where `shoal up` listens");
   command->add_option("--once", options->once, "Ask this, print the answer alone, and leave");
+  command->add_option("--key-file", options->key_file,
+                      "File with the key that `shoal key create` printed");
   command->add_option("--temperature", options->temperature, "0 is greedy")
       ->check(CLI::Range(0.0, 2.0));
   command

@@ -115,16 +115,17 @@ absl::StatusOr<bool> HandleEvent(std::string_view event,
 }
 
 http::request<http::string_body> Request(http::verb verb, const char* target,
-                                         const std::string& host) {
+                                         const std::string& host, const std::string& api_key) {
   http::request<http::string_body> request(verb, target, 11);
   request.set(http::field::host, host);
   request.keep_alive(false);
+  if (!api_key.empty()) request.set(http::field::authorization, absl::StrCat("Bearer ", api_key));
   return request;
 }
 
 }  // namespace
 
-absl::StatusOr<ChatClient> ChatClient::Create(const std::string& url) {
+absl::StatusOr<ChatClient> ChatClient::Create(const std::string& url, const std::string& api_key) {
   std::string_view rest(url);
   if (rest.substr(0, kScheme.size()) == kScheme) {
     rest.remove_prefix(kScheme.size());
@@ -133,7 +134,7 @@ absl::StatusOr<ChatClient> ChatClient::Create(const std::string& url) {
     if (colon != std::string_view::npos && colon > 0 && colon + 1 < rest.size() &&
         rest.find('/') == std::string_view::npos) {
       return ChatClient(url, std::string(rest.substr(0, colon)),
-                        std::string(rest.substr(colon + 1)));
+                        std::string(rest.substr(colon + 1)), api_key);
     }
   }
   return absl::InvalidArgumentError(
@@ -143,7 +144,7 @@ absl::StatusOr<ChatClient> ChatClient::Create(const std::string& url) {
 absl::StatusOr<std::string> ChatClient::FirstModel() const {
   Call call;
   SHOAL_RETURN_IF_ERROR(
-      call.Send(url_, host_, port_, Request(http::verb::get, "/v1/models", host_)));
+      call.Send(url_, host_, port_, Request(http::verb::get, "/v1/models", host_, api_key_)));
   SHOAL_ASSIGN_OR_RETURN(const std::string body, call.Rest());
   if (call.status() != 200) return ErrorOf(call.status(), body);
   const Json json = Json::parse(body, nullptr, false);
@@ -157,7 +158,7 @@ absl::StatusOr<std::string> ChatClient::FirstModel() const {
 absl::StatusOr<ChatClient::End> ChatClient::Stream(
     const std::string& request_json, int interrupt_fd,
     absl::FunctionRef<void(std::string_view)> on_text) const {
-  auto request = Request(http::verb::post, "/v1/chat/completions", host_);
+  auto request = Request(http::verb::post, "/v1/chat/completions", host_, api_key_);
   request.set(http::field::content_type, "application/json");
   request.body() = request_json;
   request.prepare_payload();

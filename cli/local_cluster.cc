@@ -141,6 +141,9 @@ absl::Status LocalCluster::StartRouter() {
   if (!serve.chat_template_path.empty()) {
     args.insert(args.end(), {"--chat-template", serve.chat_template_path});
   }
+  if (!serve.api_key_file.empty()) {
+    args.insert(args.end(), {"--api-key-file", serve.api_key_file});
+  }
   SHOAL_ASSIGN_OR_RETURN(router_, StartNode("router", "router", std::move(args)));
   return absl::OkStatus();
 }

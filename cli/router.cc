@@ -18,8 +18,11 @@ void AddRouterCommand(CLI::App& app, int* exit_code) {
       ->add_option("--spin-us", options->spin_us,
                    "Poll this long for workers' answers before sleeping")
       ->check(CLI::Range(0, 10000));
-  command->callback(
-      [options, exit_code] { *exit_code = ReportStatus("router", RunRouterProcess(*options)); });
+  command->callback([options, exit_code] {
+    const absl::Status usage = CheckServeOptions(options->serve);
+    *exit_code = usage.ok() ? ReportStatus("router", RunRouterProcess(*options))
+                            : 2 * ReportStatus("router", usage);
+  });
 }
 
 }  // namespace shoal

@@ -13,16 +13,19 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
+#include "base/file_system.h"
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/status_macros.h"
 #include "model/chat_template.h"
 #include "model/tokenizer.h"
+#include "router/http/api_keys.h"
 #include "router/router.h"
 
 namespace shoal {
 namespace {
 
+constexpr char kApiKeyFile[] = "--api-key-file";
 constexpr int64_t kMaxTemplateBytes = 64 << 10;
 constexpr absl::Duration kDrainLimit = absl::Seconds(300);
 constexpr absl::Duration kBeatPeriod = absl::Seconds(1);
@@ -118,9 +121,19 @@ std::vector<Metric> MetricsOf(LoadedModel& model, const Router& router) {
   return metrics;
 }
 
-std::string CheckListen(const std::string& text) {
-  const auto address = ParseListenAddress(text);
-  return address.ok() ? "" : std::string(address.status().message());
+absl::StatusOr<ListenAddress> AddressOf(const ServeOptions& options) {
+  return ParseListenAddress(options.listen, !options.api_key_file.empty());
+}
+
+// Empty: without keys.
+absl::StatusOr<std::optional<ApiKeys>> ReadKeys(const std::string& path) {
+  if (path.empty()) return std::optional<ApiKeys>();
+  SHOAL_ASSIGN_OR_RETURN(const std::string text,
+                         ReadFile(MachineFileSystem(), path, kMaxApiKeyFileBytes));
+  absl::StatusOr<ApiKeys> keys = ApiKeys::Parse(text);
+  if (keys.ok()) return std::optional<ApiKeys>(*std::move(keys));
+  return absl::InvalidArgumentError(absl::StrCat(std::string(kApiKeyFile), ": ", path, ": ",
+                                                 std::string(keys.status().message())));
 }
 
 }  // namespace
@@ -162,8 +175,11 @@ absl::StatusOr<std::unique_ptr<RouterProbes>> RouterProbes::Start(const std::str
 }
 
 void AddServeOptions(CLI::App* command, ServeOptions* options) {
-  command->add_option("--listen", options->listen, "Where the API listens; port 0: any free one")
-      ->check(CLI::Validator(CheckListen, "ADDRESS:PORT"));
+  command->add_option("--listen", options->listen,
+                      "Where the API listens, as ADDRESS:PORT; port 0: any free one");
+  command->add_option(kApiKeyFile, options->api_key_file,
+                      "File of the keys that let clients in; without it the API needs none, and "
+                      "listens on loopback only");
   command
       ->add_option("--threads", options->model.threads,
                    "Compute threads of all processes together; 0: one per core")
@@ -180,8 +196,13 @@ void AddServeOptions(CLI::App* command, ServeOptions* options) {
                       "File with a chat template to use instead of the model's");
 }
 
+absl::Status CheckServeOptions(const ServeOptions& options) {
+  SHOAL_RETURN_IF_ERROR(AddressOf(options).status());
+  return ReadKeys(options.api_key_file).status();
+}
+
 absl::StatusOr<std::unique_ptr<HttpServer>> ListenForRequests(const ServeOptions& options) {
-  SHOAL_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(options.listen));
+  SHOAL_ASSIGN_OR_RETURN(const ListenAddress address, AddressOf(options));
   return HttpServer::Listen(address);
 }
 
@@ -200,7 +221,8 @@ absl::Status Serve(const ServeOptions& options, OnReady on_ready) {
 absl::StatusOr<bool> ServeLoaded(const ServeOptions& options, LoadedModel& model,
                                  RouterProbes& probes, Signals& signals,
                                  const std::function<bool()>& beat, OnReady on_ready) {
-  SHOAL_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(options.listen));
+  SHOAL_ASSIGN_OR_RETURN(const ListenAddress address, AddressOf(options));
+  SHOAL_ASSIGN_OR_RETURN(const std::optional<ApiKeys> api_keys, ReadKeys(options.api_key_file));
   SHOAL_ASSIGN_OR_RETURN(auto server, HttpServer::Listen(address));
   SHOAL_ASSIGN_OR_RETURN(Vocabulary vocabulary, model.vocabulary());
   SHOAL_ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::Create(std::move(vocabulary)));
@@ -212,6 +234,7 @@ absl::StatusOr<bool> ServeLoaded(const ServeOptions& options, LoadedModel& model
                       .kv_cache = &model.kv_cache(),
                       .tokenizer = tokenizer.get(),
                       .chat_template = chat_template.get(),
+                      .api_keys = api_keys.has_value() ? &*api_keys : nullptr,
                       .model_name = name,
                       .fingerprint = Fingerprint(model, options.kv_type),
                       .context_length = model.ctx_size(),

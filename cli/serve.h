@@ -25,10 +25,13 @@ struct ServeOptions {
   std::string model_name;          // Empty: as the model says.
   std::string chat_template_path;  // Empty: the model's own template.
   std::string ops_listen;          // Empty: no port for probes.
+  std::string api_key_file;        // Empty: loopback only, and no keys.
 };
 
 // Adds them to `command`; `options` outlives the parse. A bad value is bad usage.
 void AddServeOptions(CLI::App* command, ServeOptions* options);
+// What shows before any work: an address beyond this machine without keys, a file that holds none.
+absl::Status CheckServeOptions(const ServeOptions& options);
 
 // Gets the URL and the model's name once requests are answered.
 using OnReady = absl::FunctionRef<void(const std::string& url, const std::string& model)>;

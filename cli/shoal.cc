@@ -62,6 +62,7 @@ void AddCommands(CLI::App& app, int* exit_code) {
   AddCoordinatorCommand(app, exit_code);
   AddDetokenizeCommand(app, exit_code);
   AddImportCommand(app, exit_code);
+  AddKeyCommand(app, exit_code);
   AddLogitsCommand(app, exit_code);
   AddModelCommand(app, exit_code);
   AddModelsCommand(app, exit_code);

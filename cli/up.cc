@@ -8,6 +8,7 @@
 #include "cli/data_option.h"
 #include "cli/serve.h"
 #include "cli/supervisor.h"
+#include "cli/text_io.h"
 
 namespace shoal {
 namespace {
@@ -54,10 +55,8 @@ void AddUpCommand(CLI::App& app, int* exit_code) {
   AddDataDirOption(command, &options->data_dir);
   command->callback([options, exit_code] {
     InitLog("up");
-    const absl::Status status = RunUp(*options);
-    if (status.ok()) return;
-    std::fprintf(stderr, "shoal up: %s\n", std::string(status.message()).c_str());
-    *exit_code = 1;
+    const absl::Status usage = CheckServeOptions(options->serve);
+    *exit_code = usage.ok() ? ReportStatus("up", RunUp(*options)) : 2 * ReportStatus("up", usage);
   });
 }
 

@@ -104,8 +104,8 @@ void AddWorkerCommand(CLI::App& app, int* exit_code) {
       "until a signal comes");
   AddNodeOptions(*command, &process->node);
   command->add_option("--peer-listen", process->peer_listen,
-                      "Address and port for routers and other workers; port 0 takes the one of "
-                      "last time, else a free one");
+                      "Address and port for routers and other workers; port 0, or none, takes the "
+                      "one of last time, else a free one");
   command->add_option("--threads", process->threads, "Threads; 0: one per core")
       ->check(CLI::Range(0, 1024));
   command

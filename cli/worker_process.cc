@@ -64,10 +64,12 @@ std::shared_ptr<Served> MakeServed(const PlacementFollower::Model& model, Thread
       LocalExperts::Create(config, SelectedKernels(), pool, {.format = format}));
 }
 
-// Listens where `wanted` says; where it leaves the port open, on the one of last time, if that is
+// Listens where `listen` says; where it leaves the port open, on the one of last time, if that is
 // still free, so that old snapshots lead here.
-absl::StatusOr<std::unique_ptr<Listener>> Listen(const std::string& wanted, const std::string& last,
+absl::StatusOr<std::unique_ptr<Listener>> Listen(const std::string& listen, const std::string& last,
                                                  const GrpcListenOptions& options) {
+  const std::string wanted =
+      listen.find(':') == std::string::npos ? absl::StrCat(listen, ":0") : listen;
   const std::string host = wanted.substr(0, wanted.rfind(':') + 1);
   if (wanted == host + "0" && last.starts_with(host)) {
     absl::StatusOr<std::unique_ptr<Listener>> again = ListenGrpc(last, options);

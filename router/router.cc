@@ -25,11 +25,12 @@ Router::Router(const Options& options, std::unique_ptr<HttpServer> server)
                  .chat_template = options.chat_template,
                  .admission = &admission_,
                  .context_length = options.context_length}),
-      api_(&generate_,
-           {.name = options.model_name,
-            .fingerprint = options.fingerprint,
-            .created = absl::ToUnixSeconds(absl::Now())},
-           [this] { return ready_.load(); }),
+      api_(
+          &generate_,
+          {.name = options.model_name,
+           .fingerprint = options.fingerprint,
+           .created = absl::ToUnixSeconds(absl::Now())},
+          [this] { return ready_.load(); }, options.api_keys),
       server_(std::move(server)) {}
 
 Router::~Router() { Stop(); }

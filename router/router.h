@@ -29,6 +29,7 @@ class Router {
     KvCache* kv_cache = nullptr;
     const Tokenizer* tokenizer = nullptr;
     const ChatTemplate* chat_template = nullptr;  // Null: chat is refused, completions work.
+    const ApiKeys* api_keys = nullptr;            // Null: whoever reaches it is answered.
 
     std::string model_name;
     std::string fingerprint;

@@ -3,6 +3,7 @@
 #
 #   scripts/deps.sh [build|test|ci]      each group includes the ones before it; default: test
 #   scripts/deps.sh arm64                test, and what the preset arm64 needs on an x86-64 machine
+#   scripts/deps.sh deploy               test, and what the tests of deploy/ need that run whole systems
 #
 # Asks dpkg first, so that a second run installs nothing and needs no network. Runs apt-get as root
 # or through sudo. Checked on Debian 12; written for Ubuntu 24.04 and unchecked there.
@@ -48,6 +49,18 @@ ci    libclang-rt-14-dev     libFuzzer and clang's sanitizers
 ci    llvm-14                names functions in sanitizer reports
 ci    clang-tidy-14          the lint of .clang-tidy
 ci    clang-format-14        the layout of .clang-format
+deploy podman                runs the image without a cluster
+deploy runc                  starts its containers also where control groups are of two versions
+deploy buildah               makes the image without a container that runs
+deploy fuse-overlayfs        layers of images
+deploy netavark              the network of its pods
+deploy aardvark-dns          their names
+deploy iptables              netavark's rules
+deploy debootstrap           bare Debian roots
+deploy dpkg-dev              the libraries that a package depends on
+deploy iproute2              network namespaces
+deploy systemd               systemd-analyze
+deploy prometheus            promtool
 arm64 g++-aarch64-linux-gnu  the cross compiler
 arm64 qemu-user-static       runs what it makes
 arm64 libgrpc++-dev:arm64    from here on the libraries above, for the other processor
@@ -73,7 +86,8 @@ groups_of() {
     test) echo 'build|test' ;;
     ci) echo 'build|test|ci' ;;
     arm64) echo 'build|test|arm64' ;;
-    *) say "unknown group '$1'; use build, test, ci or arm64"; exit 2 ;;
+    deploy) echo 'build|test|deploy' ;;
+    *) say "unknown group '$1'; use build, test, ci, arm64 or deploy"; exit 2 ;;
   esac
 }
 
@@ -137,7 +151,7 @@ install_venv() {
   say 'making the Python environment .cache/venv from tests/requirements.txt with pip'
   rm -rf .cache/venv
   /usr/bin/python3 -m venv .cache/venv
-  .cache/venv/bin/pip install --quiet -r tests/requirements.txt >&2
+  .cache/venv/bin/pip install --quiet --no-deps -r tests/requirements.txt >&2
   echo "$want" >.cache/venv/.made-from
 }
 

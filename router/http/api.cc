@@ -58,6 +58,19 @@ ApiError WrongMethod(const HttpRequest& request, const std::string& path,
           .code = "method_not_allowed"};
 }
 
+bool IsProbe(std::string_view path) { return path == "/health" || path == "/ready"; }
+
+HttpReply NoKey() {
+  HttpReply reply = ErrorReply({.http_status = 401,
+                                .message = "no such API key; send one as \"Authorization: Bearer "
+                                           "sk-...\"",
+                                .type = "invalid_request_error",
+                                .param = "",
+                                .code = "invalid_api_key"});
+  reply.fields.emplace_back("WWW-Authenticate", "Bearer");
+  return reply;
+}
+
 // Seconds to wait, drawn so that refused clients do not come back all at once.
 std::string RetryAfter() {
   std::random_device device;
@@ -76,15 +89,20 @@ HttpReply ErrorReply(const ApiError& error) {
 
 HttpReply ErrorReply(const absl::Status& status) { return ErrorReply(ToApiError(status)); }
 
-Api::Api(const Generate* generate, ServedModel model, std::function<bool()> is_ready)
+Api::Api(const Generate* generate, ServedModel model, std::function<bool()> is_ready,
+         const ApiKeys* api_keys)
     : model_(std::move(model)),
       is_ready_(std::move(is_ready)),
+      api_keys_(api_keys),
       chat_completions_(generate, &model_),
       completions_(generate, &model_),
       models_(&model_) {}
 
 Reply Api::Handle(const HttpRequest& request) const {
   const std::string path = request.target.substr(0, request.target.find('?'));
+  if (api_keys_ != nullptr && !IsProbe(path) && !api_keys_->Admit(request.authorization)) {
+    return NoKey();
+  }
   const std::string_view allowed = MethodOf(path);
   if (allowed.empty()) return ErrorReply(NotServed(path));
   if (request.method != allowed) {

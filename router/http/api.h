@@ -9,6 +9,7 @@
 
 #include "router/generate.h"
 #include "router/http/api_error.h"
+#include "router/http/api_keys.h"
 #include "router/http/chat_completions.h"
 #include "router/http/completion_reply.h"
 #include "router/http/completions.h"
@@ -20,7 +21,8 @@ namespace shoal {
 // A request as the server hands it over: its head was checked and its body is complete.
 struct HttpRequest {
   std::string method;
-  std::string target;  // Path, perhaps with a query.
+  std::string target;         // Path, perhaps with a query.
+  std::string authorization;  // That field; empty without one.
   std::string body;
 };
 
@@ -41,9 +43,11 @@ using HttpHandler = std::function<std::variant<HttpReply, CompletionReply>(const
 // The table of paths. Knows nothing of sockets. Thread-safe.
 class Api {
  public:
-  // `is_ready` says whether new answers are taken; any thread may call it. `generate` outlives
-  // this.
-  Api(const Generate* generate, ServedModel model, std::function<bool()> is_ready);
+  // `is_ready` says whether new answers are taken; any thread may call it. Without `api_keys`
+  // whoever asks is answered; with them everything but /health and /ready needs one. `generate` and
+  // `api_keys` outlive this.
+  Api(const Generate* generate, ServedModel model, std::function<bool()> is_ready,
+      const ApiKeys* api_keys);
 
   // Either a whole reply, or an answer under way.
   std::variant<HttpReply, CompletionReply> Handle(const HttpRequest& request) const;
@@ -54,6 +58,7 @@ class Api {
 
   const ServedModel model_;
   const std::function<bool()> is_ready_;
+  const ApiKeys* const api_keys_;
   const ChatCompletions chat_completions_;
   const Completions completions_;
   const Models models_;

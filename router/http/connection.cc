@@ -129,6 +129,7 @@ asio::awaitable<bool> Connection::ReadRequest(HttpRequest* request) {
   auto message = parser.release();
   *request = {.method = std::string(message.method_string()),
               .target = std::string(message.target()),
+              .authorization = std::string(message[http::field::authorization]),
               .body = std::move(message.body())};
   co_return true;
 }

@@ -51,13 +51,15 @@ absl::StatusOr<ListenAddress> ParseAnyAddress(std::string_view text) {
   return ListenAddress{address.to_string(), static_cast<uint16_t>(port)};
 }
 
-absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view text) {
+absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view text, bool has_api_keys) {
   absl::StatusOr<ListenAddress> address = ParseAnyAddress(text);
-  if (!address.ok() || asio::ip::make_address(address->host).is_loopback()) return address;
+  if (!address.ok() || has_api_keys || asio::ip::make_address(address->host).is_loopback()) {
+    return address;
+  }
   return absl::InvalidArgumentError(absl::StrCat(
       "listen address ", std::string(text),
-      ": not a loopback address. The API has no keys yet, so anyone who reaches it could use it; "
-      "listen on 127.0.0.1 and let a proxy with access control stand before it"));
+      ": not a loopback address, and without keys anyone who reaches it could use it; make one "
+      "with `shoal key create` and give --api-key-file, or listen on 127.0.0.1"));
 }
 
 struct HttpServer::Impl {

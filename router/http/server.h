@@ -17,11 +17,11 @@ struct ListenAddress {
   uint16_t port = 8080;  // 0: any free one.
 };
 
-// Reads "127.0.0.1:8080" or "[::1]:8080". InvalidArgument for anything else, and for an address
-// that is not loopback: there are no API keys yet, so nobody else may be let in.
-absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view text);
-// The same without that last refusal: for ports that say nothing but "ok".
+// Reads "127.0.0.1:8080" or "[::1]:8080". InvalidArgument for anything else.
 absl::StatusOr<ListenAddress> ParseAnyAddress(std::string_view text);
+// The same for the API: without keys nobody but this machine is let in, so that an address which is
+// not loopback is refused (S07).
+absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view text, bool has_api_keys);
 
 // The HTTP server: one thread, one coroutine a connection, a small pool that reads bodies and makes
 // prompts of them. Its limits are those of FAILURE-MODEL S08, S10, S11 and F25 to F27.

@@ -239,6 +239,14 @@ class CommandLineTest(unittest.TestCase):
         self.assertEqual(result.returncode, 2)
         self.assertIn("not a loopback address", result.stderr)
 
+    def test_a_file_of_no_keys_is_refused_by_its_line(self):
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write("sk-1\n")
+            file.flush()
+            result = self.run_up("--listen", "127.0.0.1:0", "--api-key-file", file.name)
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("line 1: is not", result.stderr)
+
     def test_a_context_beyond_the_models_is_refused(self):
         result = self.run_up("--listen", "127.0.0.1:0", "--ctx-size", "16777216")
         self.assertEqual(result.returncode, 1)

@@ -91,6 +91,7 @@ class RouterHttpTest : public testing::Test {
     auto router = Router::Create({.engine = &model_.engine(),
                                   .kv_cache = &model_.kv_cache(),
                                   .tokenizer = tokenizer_.get(),
+                                  .api_keys = api_keys_.get(),
                                   .model_name = "tales",
                                   .fingerprint = "fp",
                                   .context_length = 1024,
@@ -118,6 +119,7 @@ class RouterHttpTest : public testing::Test {
 
   LocalModel model_{kModel, {.kv_tokens = 1024}};
   std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<ApiKeys> api_keys_;
   std::unique_ptr<Router> router_;
   int64_t n_free_ = 0;
 };
@@ -208,6 +210,27 @@ TEST_F(RouterHttpTest, HealthAndReadiness) {
   router_->Drain();
   EXPECT_THAT(Exchange("GET /ready HTTP/1.1\r\n" + close), StartsWith("HTTP/1.1 503 "));
   EXPECT_THAT(Exchange("GET /health HTTP/1.1\r\n" + close), StartsWith("HTTP/1.1 200 "));
+}
+
+TEST_F(RouterHttpTest, S07_WithKeysOnlyProbesNeedNone) {
+  const ApiKeys::NewKey made = *ApiKeys::Make("kiosk", SystemRandom());
+  api_keys_ = std::make_unique<ApiKeys>(*ApiKeys::Parse(made.line));
+  Start();
+  const auto get = [this](std::string_view path, std::string_view field) {
+    return Exchange(absl::StrCat("GET ", std::string(path), " HTTP/1.1\r\nHost: a\r\n",
+                                 std::string(field), "Connection: close\r\n\r\n"));
+  };
+  const std::string key = absl::StrCat("Authorization: Bearer ", made.key, "\r\n");
+  EXPECT_THAT(get("/health", ""), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(get("/v1/models", key), StartsWith("HTTP/1.1 200"));
+  for (const char* path : {"/v1/models", "/v1/models/tales", "/v1/chat/completions", "/nowhere"}) {
+    const std::string refused = get(path, "Authorization: Bearer sk-1\r\n");
+    EXPECT_THAT(refused, StartsWith("HTTP/1.1 401")) << path;
+    EXPECT_THAT(refused, HasSubstr("invalid_api_key"));
+    EXPECT_THAT(refused, HasSubstr("WWW-Authenticate: Bearer"));
+  }
+  EXPECT_THAT(Exchange(Post("/v1/completions", "{}", "Connection: close\r\n")),
+              StartsWith("HTTP/1.1 401"));
 }
 
 TEST_F(RouterHttpTest, HeadGetsNoBodyAndTheConnectionGoesOn) {

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# README's two commands in a bare Debian 12 with nothing but apt and a clone, timed.
+#
+#   tests/deploy/bare_root.sh [DEBIAN.tar]      default: debootstrap makes the root. Needs root
+#
+# The clone is of what is committed here. Arguments for ctest come from CTEST_ARGS.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+root=$(mktemp -d)
+readonly root
+finish() {
+  umount -l "$root/proc" 2>/dev/null || true
+  rm -rf --one-file-system "$root"
+}
+trap finish EXIT
+
+if [[ -n ${1:-} ]]; then
+  tar -xf "$1" -C "$root"
+else
+  debootstrap --variant=minbase bookworm "$root" >&2
+fi
+if compgen -G '/etc/apt/sources.list.d/*.sources' >/dev/null; then
+  : >"$root/etc/apt/sources.list"
+  cp /etc/apt/sources.list.d/*.sources "$root/etc/apt/sources.list.d/"
+fi
+cp /etc/resolv.conf "$root/etc/resolv.conf"
+mount -t proc proc "$root/proc"
+git clone -q --no-local "file://$PWD" "$root/root/shoal"
+
+inside() {
+  echo "=== $*" >&2
+  local begin=$SECONDS
+  chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb bash -c "cd /root/shoal && $*"
+  echo "=== $((SECONDS - begin)) s: $*" >&2
+}
+inside 'apt-get -q update >&2 && scripts/up.sh --once "Tell me a story about a fox and a kite."'
+inside "scripts/test.sh ${CTEST_ARGS:-}"
