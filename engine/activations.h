@@ -23,6 +23,12 @@ struct AttendChunk {
   int end;
 };
 
+// Cosines and sines of a step's rows: [max_tokens, rope_dim / 2] each.
+struct RopeRows {
+  Mat<float> cos;
+  Mat<float> sin;
+};
+
 // Every buffer of a step, allocated once; a step uses the first n_tokens rows of each.
 struct Activations {
   Activations(const ModelConfig& config, const ModelSlice& slice, int max_tokens);
@@ -38,8 +44,8 @@ struct Activations {
   Mat<float> k;                     // [max_tokens, n_kv_heads * head_dim]
   Mat<float> v;                     // [max_tokens, n_kv_heads * head_dim]
   Mat<float> attended;              // [max_tokens, n_heads * head_dim] before the output projection
-  Mat<float> rope_cos;              // [max_tokens, rope_dim / 2]
-  Mat<float> rope_sin;              // [max_tokens, rope_dim / 2]
+  RopeRows rope;                    // For layers with LayerRope::kModel
+  RopeRows local_rope;              // and with kLocal, empty in models without such layers.
   Mat<float> router_logits;         // [max_tokens, n_experts]
   Mat<float> shared_logits;         // [max_tokens, 1] of a gated shared expert
   std::vector<int32_t> topk_ids;    // [max_tokens, picks of the layer]

@@ -12,6 +12,7 @@ absl::StatusOr<Attention> Attention::Load(const EngineContext& context, const Fa
                                           int layer, MatrixLoader* loader, int thread_idx) {
   Attention attention;
   attention.layer_ = layer;
+  attention.options_ = context.config.Layer(layer);
   const auto name = [&](TensorRole role) { return TensorName(family, role, layer); };
   for (const auto& [role, matrix] : {std::pair{TensorRole::kAttnQ, &attention.w_q_},
                                      std::pair{TensorRole::kAttnK, &attention.w_k_},
@@ -19,14 +20,13 @@ absl::StatusOr<Attention> Attention::Load(const EngineContext& context, const Fa
                                      std::pair{TensorRole::kAttnOutput, &attention.w_o_}}) {
     SHOAL_ASSIGN_OR_RETURN(*matrix, loader->LoadMatrix(name(role), thread_idx));
   }
-  for (const auto& [role, vector] : {std::pair{TensorRole::kAttnQNorm, &attention.w_q_norm_},
+  for (const auto& [role, vector] : {std::pair{TensorRole::kAttnSinks, &attention.sinks_},
+                                     std::pair{TensorRole::kAttnQNorm, &attention.w_q_norm_},
                                      std::pair{TensorRole::kAttnKNorm, &attention.w_k_norm_},
                                      std::pair{TensorRole::kAttnQBias, &attention.q_bias_},
                                      std::pair{TensorRole::kAttnKBias, &attention.k_bias_},
                                      std::pair{TensorRole::kAttnVBias, &attention.v_bias_}}) {
-    const TensorSpec* spec = FindSpec(family, role);
-    if (spec == nullptr || !Applies(*spec, context.config, layer)) continue;
-    SHOAL_ASSIGN_OR_RETURN(*vector, loader->LoadVector(TensorName(*spec, layer)));
+    SHOAL_ASSIGN_OR_RETURN(*vector, loader->LoadRole(context.config, family, role, layer));
   }
   return attention;
 }
@@ -57,6 +57,7 @@ void Attention::RotateAndStore(const EngineContext& context, Activations* a) con
   const int head_dim = config.head_dim;
   const auto rope =
       config.rope_pairing == RopePairing::kHalf ? kernels.rope_half : kernels.rope_adjacent;
+  const RopeRows& angles = options_.rope == LayerRope::kLocal ? a->local_rope : a->rope;
   const auto norm = [&](float* x, const std::vector<float>& w) {
     kernels.rms_norm(x, w.data(), static_cast<int64_t>(w.size()), config.rms_norm_eps, x);
   };
@@ -67,7 +68,9 @@ void Attention::RotateAndStore(const EngineContext& context, Activations* a) con
     if (config.qk_norm == QkNorm::kWhole) norm(row, w_norm);
     for (float* head = row; head < row + heads.cols; head += head_dim) {
       if (config.qk_norm == QkNorm::kHead) norm(head, w_norm);
-      rope(head, a->rope_cos.row(t), a->rope_sin.row(t), config.rope_dim);
+      if (options_.rope != LayerRope::kNone) {
+        rope(head, angles.cos.row(t), angles.sin.row(t), config.rope_dim);
+      }
       if (config.qk_norm == QkNorm::kHeadAfterRope) norm(head, w_norm);
     }
   };
@@ -93,6 +96,10 @@ void Attention::RotateAndStore(const EngineContext& context, Activations* a) con
   });
 }
 
+int64_t Attention::FirstKey(int64_t pos) const {
+  return options_.window == 0 ? 0 : std::max<int64_t>(pos + 1 - options_.window, 0);
+}
+
 namespace {
 
 // Lists that one Attend task fills; kept by each thread from task to task.
@@ -100,6 +107,8 @@ struct AttendLists {
   std::vector<const float*> q;
   std::vector<float*> out;
   std::vector<int64_t> n_keys;
+  std::vector<int64_t> first_keys;
+  std::vector<float> sinks;
   std::vector<const void*> k_tiles;
   std::vector<const void*> v_tiles;
   std::vector<float> scratch;
@@ -119,25 +128,31 @@ void Attention::Attend(const EngineContext& context, Activations* a) const {
       static_cast<int64_t>(a->chunks.size()) * n_kv_heads, 1, [&](int64_t task, int64_t, int) {
         const AttendChunk& chunk = a->chunks[task / n_kv_heads];
         const int h = static_cast<int>(task % n_kv_heads);
+        const int kv_head = context.slice.kv_heads.begin + h;
         thread_local AttendLists lists;
         lists.q.clear();
         lists.out.clear();
         lists.n_keys.clear();
+        lists.first_keys.clear();
+        lists.sinks.clear();
         for (int t = chunk.begin; t < chunk.end; ++t) {
           for (int g = 0; g < group; ++g) {
             const int64_t offset = (int64_t{h} * group + g) * config.head_dim;
             lists.q.push_back(a->q.row(t) + offset);
             lists.out.push_back(a->attended.row(t) + offset);
             lists.n_keys.push_back(a->rows[t].pos + 1);
+            lists.first_keys.push_back(FirstKey(a->rows[t].pos));
+            if (!sinks_.empty()) lists.sinks.push_back(sinks_[kv_head * group + g]);
           }
         }
-        lists.k_tiles.clear();
-        lists.v_tiles.clear();
-        const int kv_head = context.slice.kv_heads.begin + h;
         const StepRow& last = a->rows[chunk.end - 1];
-        for (int64_t pos = 0; pos <= last.pos; pos += kKeyTile) {
-          lists.k_tiles.push_back(context.kv_cache->KeyTile(*last.kv, layer_, kv_head, pos));
-          lists.v_tiles.push_back(context.kv_cache->ValueTile(*last.kv, layer_, kv_head, pos));
+        const int64_t first_tile = lists.first_keys.front() / kKeyTile;  // None sees one before.
+        lists.k_tiles.resize(last.pos / kKeyTile + 1);
+        lists.v_tiles.resize(lists.k_tiles.size());
+        for (size_t tile = first_tile; tile < lists.k_tiles.size(); ++tile) {
+          const auto pos = static_cast<int64_t>(tile) * kKeyTile;
+          lists.k_tiles[tile] = context.kv_cache->KeyTile(*last.kv, layer_, kv_head, pos);
+          lists.v_tiles[tile] = context.kv_cache->ValueTile(*last.kv, layer_, kv_head, pos);
         }
         lists.scratch.resize(AttendScratchFloats(config.head_dim));
         context.kernels.attend({.head_dim = config.head_dim,
@@ -146,6 +161,8 @@ void Attention::Attend(const EngineContext& context, Activations* a) const {
                                 .q = lists.q.data(),
                                 .out = lists.out.data(),
                                 .n_keys = lists.n_keys.data(),
+                                .first_keys = lists.first_keys.data(),
+                                .sinks = sinks_.empty() ? nullptr : lists.sinks.data(),
                                 .kv_type = context.kv_cache->type(),
                                 .k_tiles = lists.k_tiles.data(),
                                 .v_tiles = lists.v_tiles.data(),

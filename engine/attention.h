@@ -31,8 +31,11 @@ class Attention {
   void Project(const EngineContext& context, Activations* a) const;
   void RotateAndStore(const EngineContext& context, Activations* a) const;
   void Attend(const EngineContext& context, Activations* a) const;
+  // The first position that a row at `pos` sees.
+  int64_t FirstKey(int64_t pos) const;
 
   int layer_ = 0;
+  LayerConfig options_;
   PackedMatrix w_q_;             // [n_heads * head_dim, hidden_dim]
   PackedMatrix w_k_;             // [n_kv_heads * head_dim, hidden_dim]
   PackedMatrix w_v_;             // [n_kv_heads * head_dim, hidden_dim]
@@ -42,6 +45,7 @@ class Attention {
   std::vector<float> q_bias_;    // As many as rows of w_q_; empty without biases
   std::vector<float> k_bias_;
   std::vector<float> v_bias_;
+  std::vector<float> sinks_;  // [n_heads], empty without
 };
 
 }  // namespace shoal

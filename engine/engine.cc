@@ -10,6 +10,7 @@
 #include "base/status_macros.h"
 #include "engine/activations.h"
 #include "engine/layer.h"
+#include "engine/norm.h"
 
 namespace shoal {
 namespace {
@@ -17,12 +18,11 @@ namespace {
 // Rows of one attention task: enough to share a key tile, few enough to spread over threads.
 constexpr int kAttendRows = 16;
 
-// What each pair turns by from one position to the next.
-std::vector<double> FrequenciesOf(const ModelConfig& config) {
-  std::vector<double> frequencies = RopeFrequencies(config.rope_theta, config.rope_dim);
-  for (size_t i = 0; i < config.rope_divisors.size(); ++i) {
-    frequencies[i] /= static_cast<double>(config.rope_divisors[i]);
-  }
+// What each pair turns by from one position to the next; nothing for a base of 0.
+std::vector<double> Frequencies(double theta, int rope_dim, const std::vector<float>& divisors) {
+  if (theta == 0) return {};
+  std::vector<double> frequencies = RopeFrequencies(theta, rope_dim);
+  for (size_t i = 0; i < divisors.size(); ++i) frequencies[i] /= static_cast<double>(divisors[i]);
   return frequencies;
 }
 
@@ -30,24 +30,34 @@ std::vector<double> FrequenciesOf(const ModelConfig& config) {
 
 struct Engine::Impl {
   EngineContext context;
-  PackedMatrix token_embd;           // [vocab_size, hidden_dim]
-  PackedMatrix output;               // [vocab_size, hidden_dim], empty when tied
-  std::vector<float> w_output_norm;  // [hidden_dim]
+  PackedMatrix token_embd;  // [vocab_size, hidden_dim]
+  PackedMatrix output;      // [vocab_size, hidden_dim], empty when tied
+  Norm output_norm;
+  std::vector<float> output_bias;  // [vocab_size], empty without
   std::vector<Layer> layers;
-  std::vector<double> rope_frequencies;  // [rope_dim / 2]
+  // [rope_dim / 2] each; the first two differ where the model has two lists of divisors.
+  std::vector<double> short_frequencies;
+  std::vector<double> long_frequencies;
+  std::vector<double> local_frequencies;
   Activations activations;
   int max_step_tokens;
   StepObserver* observer = nullptr;
 
   Impl(EngineContext context_, int max_step_tokens_)
       : context(std::move(context_)),
-        rope_frequencies(FrequenciesOf(context.config)),
+        short_frequencies(Frequencies(context.config.rope_theta, context.config.rope_dim,
+                                      context.config.rope_divisors)),
+        long_frequencies(Frequencies(context.config.rope_theta, context.config.rope_dim,
+                                     context.config.long_rope_divisors)),
+        local_frequencies(
+            Frequencies(context.config.local_rope_theta, context.config.rope_dim, {})),
         activations(context.config, context.slice, max_step_tokens_),
         max_step_tokens(max_step_tokens_) {}
 
   const PackedMatrix& output_head() const { return output.empty() ? token_embd : output; }
   absl::Status LoadTrunk(const Family& family, const WeightSource& source);
   void Embed(std::span<StepSequence> sequences);
+  void Turn(const KvSequence& sequence, int64_t pos, int t);
   void Logits(std::span<const StepSequence> sequences, MatView<float> logits);
 };
 
@@ -91,8 +101,11 @@ absl::Status Engine::Impl::LoadTrunk(const Family& family, const WeightSource& s
       SHOAL_ASSIGN_OR_RETURN(
           token_embd, loader.LoadMatrix(TensorName(family, TensorRole::kTokenEmbd), thread_idx));
     } else if (part == 1) {
-      SHOAL_ASSIGN_OR_RETURN(w_output_norm,
-                             loader.LoadVector(TensorName(family, TensorRole::kOutputNorm)));
+      SHOAL_ASSIGN_OR_RETURN(output_norm,
+                             Norm::Load(context, family, TensorRole::kOutputNorm,
+                                        TensorRole::kOutputNormBias, /*layer=*/0, &loader));
+      SHOAL_ASSIGN_OR_RETURN(output_bias,
+                             loader.LoadRole(context.config, family, TensorRole::kOutputBias, 0));
       if (context.config.tied_embeddings) return absl::OkStatus();
       SHOAL_ASSIGN_OR_RETURN(
           output, loader.LoadMatrix(TensorName(family, TensorRole::kOutput), thread_idx));
@@ -109,6 +122,19 @@ absl::Status Engine::Impl::LoadTrunk(const Family& family, const WeightSource& s
   for (const absl::Status& status : statuses) SHOAL_RETURN_IF_ERROR(status);
   for (std::optional<Layer>& layer : loaded) layers.push_back(*std::move(layer));
   return absl::OkStatus();
+}
+
+// The angles of row t. Which list of divisors counts is known at admission, and the same for all of
+// a sequence's positions.
+void Engine::Impl::Turn(const KvSequence& sequence, int64_t pos, int t) {
+  Activations& a = activations;
+  const ModelConfig& config = context.config;
+  const bool is_long = !config.long_rope_divisors.empty() &&
+                       sequence.n_positions_max() > config.rope_original_context;
+  RopeAngles(pos, is_long ? long_frequencies : short_frequencies, a.rope.cos.row(t),
+             a.rope.sin.row(t), config.rope_magnitude);
+  if (local_frequencies.empty()) return;
+  RopeAngles(pos, local_frequencies, a.local_rope.cos.row(t), a.local_rope.sin.row(t));
 }
 
 // Lays the sequences' rows out one after another: positions, rope angles, embeddings.
@@ -128,7 +154,7 @@ void Engine::Impl::Embed(std::span<StepSequence> sequences) {
       SHOAL_CHECK(sequence.token_ids[i] >= 0 && sequence.token_ids[i] < context.config.vocab_size);
       const int t = first + i;
       a.rows.push_back({sequence.kv, length + i});
-      RopeAngles(length + i, rope_frequencies, a.rope_cos.row(t), a.rope_sin.row(t));
+      Turn(*sequence.kv, length + i, t);
       context.kernels.unpack_row(token_embd.view(), sequence.token_ids[i], a.hidden.row(t));
       const float scale = context.config.embedding_scale;
       if (scale == 1) continue;
@@ -150,8 +176,7 @@ void Engine::Impl::Logits(std::span<const StepSequence> sequences, MatView<float
     end += static_cast<int>(sequence.token_ids.size());
     for (int t = end - sequence.n_logits; t < end; ++t) {
       // A row only moves towards the front, so that none is overwritten before it is read.
-      context.kernels.rms_norm(a.hidden.row(t), w_output_norm.data(), context.config.hidden_dim,
-                               context.config.rms_norm_eps, a.normed.row(n_logits++));
+      output_norm.Apply(context, a.hidden.row(t), a.normed.row(n_logits++));
     }
   }
   if (n_logits == 0) return;
@@ -160,6 +185,9 @@ void Engine::Impl::Logits(std::span<const StepSequence> sequences, MatView<float
                       context.TakesInt8(output_head()));
   MatMul(context.kernels, context.pool, a.product_input,
          {{&output_head(), logits.Rows(0, n_logits)}});
+  for (int64_t t = 0; t < n_logits && !output_bias.empty(); ++t) {
+    context.kernels.add(output_bias.data(), logits.cols, logits.row(t));
+  }
   if (context.config.logit_divisor == 1) return;
   for (int64_t t = 0; t < n_logits; ++t) {
     for (int64_t v = 0; v < logits.cols; ++v) logits.row(t)[v] /= context.config.logit_divisor;

@@ -19,12 +19,21 @@ namespace {
 constexpr std::array kMatrices = {&ExpertWeights::w_gate, &ExpertWeights::w_up,
                                   &ExpertWeights::w_down};
 
+// In the order of kExpertBiasRoles.
+constexpr std::array kBiases = {&ExpertWeights::gate_bias, &ExpertWeights::up_bias,
+                                &ExpertWeights::down_bias};
+
 constexpr size_t kPieceBytes = size_t{256} << 10;  // Stay in a core's own cache.
 
 const Family& FamilyOf(const ModelConfig& config) {
   const Family* family = FindFamily(config.architecture);
   SHOAL_CHECK(family != nullptr);  // ValidateConfig refuses others.
   return *family;
+}
+
+bool HasBiases(const ModelConfig& config, int layer, int expert) {
+  return !config.IsDense(layer) && expert < config.n_experts &&
+         FindSpec(FamilyOf(config), kExpertBiasRoles[0]) != nullptr;
 }
 
 // The tensor of a shard that `role` asks for, with the shape that the model gives it.
@@ -52,6 +61,50 @@ absl::StatusOr<const ShardTensor*> FindTensor(const ModelConfig& config, const S
   return &*found;
 }
 
+// One tensor of a shard and where it goes: one of the two.
+struct Part {
+  const ShardTensor* tensor;
+  PackedMatrix* matrix = nullptr;
+  std::vector<float>* bias = nullptr;
+};
+
+absl::Status CheckPlace(const ShardInfo& shard, const ShardTensor& tensor, uint64_t free_from) {
+  const int64_t rows = tensor.shape.size() == 2 ? tensor.shape[0] : 1;
+  const auto n_bytes = static_cast<uint64_t>(rows * RowBytes(tensor.dtype, tensor.shape.back()));
+  if (tensor.n_bytes == n_bytes && tensor.offset >= free_from &&
+      tensor.offset <= shard.file_bytes && n_bytes <= shard.file_bytes - tensor.offset) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat("shard of layer ", shard.layer, " expert ",
+                                                 shard.expert, ": tensor ", tensor.name,
+                                                 " does not lie inside its file"));
+}
+
+using ReadFunction = absl::FunctionRef<absl::Status(std::span<std::byte>)>;
+
+// Packs piece after piece while the caches hold it.
+absl::Status ReadMatrix(ReadFunction read, const Part& part, std::vector<std::byte>* scratch) {
+  const auto row_bytes = static_cast<uint64_t>(RowBytes(part.tensor->dtype, part.matrix->cols()));
+  const int64_t n_rows = std::max<int64_t>(
+      static_cast<int64_t>(kPieceBytes / row_bytes) / kPackRows * kPackRows, kPackRows);
+  scratch->resize(std::max<uint64_t>(kPieceBytes, static_cast<uint64_t>(n_rows) * row_bytes));
+  for (int64_t row = 0; row < part.matrix->rows(); row += n_rows) {
+    const int64_t n = std::min(n_rows, part.matrix->rows() - row);
+    SHOAL_RETURN_IF_ERROR(read({scratch->data(), static_cast<uint64_t>(n) * row_bytes}));
+    part.matrix->PackRows(row, n, scratch->data());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadBias(ReadFunction read, const Part& part) {
+  if (part.tensor->dtype != DType::kF32) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("tensor ", part.tensor->name, ": must be a vector of F32"));
+  }
+  part.bias->resize(static_cast<size_t>(part.tensor->shape[0]));
+  return read(std::as_writable_bytes(std::span(*part.bias)));
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const ExpertWeights>> ReadExpert(const ModelConfig& config,
@@ -77,6 +130,12 @@ absl::StatusOr<std::shared_ptr<const ExpertWeights>> ReadExpert(const ModelConfi
       SHOAL_ASSIGN_OR_RETURN(matrix, loader.LoadMatrix(name, 0));
     }
   }
+  if (!HasBiases(config, layer, expert)) return weights;
+  for (size_t i = 0; i < kBiases.size(); ++i) {
+    SHOAL_ASSIGN_OR_RETURN(
+        (*weights).*kBiases[i],
+        loader.LoadExpertVector(TensorName(family, kExpertBiasRoles[i], layer), expert));
+  }
   return weights;
 }
 
@@ -84,40 +143,33 @@ absl::StatusOr<std::shared_ptr<const ExpertWeights>> PackExpertShard(
     const ModelConfig& config, const ShardInfo& shard,
     absl::FunctionRef<absl::Status(std::span<std::byte>)> read, const KernelTable& kernels) {
   auto weights = std::make_shared<ExpertWeights>();
-  std::vector<std::pair<const ShardTensor*, PackedMatrix*>> in_file_order;
+  std::vector<Part> in_file_order;
   const auto roles = ExpertRoles(config, shard.layer, shard.expert);
   for (size_t i = 0; i < roles.size(); ++i) {
     SHOAL_ASSIGN_OR_RETURN(const ShardTensor* tensor, FindTensor(config, shard, roles[i]));
     PackedMatrix& matrix = (*weights).*kMatrices[i];
     matrix = PackedMatrix(kernels, tensor->dtype, tensor->shape[0], tensor->shape[1]);
-    in_file_order.emplace_back(tensor, &matrix);
+    in_file_order.push_back({.tensor = tensor, .matrix = &matrix});
   }
-  std::sort(in_file_order.begin(), in_file_order.end(),
-            [](const auto& a, const auto& b) { return a.first->offset < b.first->offset; });
+  if (HasBiases(config, shard.layer, shard.expert)) {
+    for (size_t i = 0; i < kBiases.size(); ++i) {
+      SHOAL_ASSIGN_OR_RETURN(const ShardTensor* tensor,
+                             FindTensor(config, shard, kExpertBiasRoles[i]));
+      in_file_order.push_back({.tensor = tensor, .bias = &((*weights).*kBiases[i])});
+    }
+  }
+  std::ranges::sort(in_file_order, {}, [](const Part& part) { return part.tensor->offset; });
   std::vector<std::byte> scratch(kPieceBytes);
   uint64_t offset = 0;
-  for (const auto& [tensor, matrix] : in_file_order) {
-    const auto row_bytes = static_cast<uint64_t>(RowBytes(tensor->dtype, matrix->cols()));
-    const uint64_t n_bytes = static_cast<uint64_t>(matrix->rows()) * row_bytes;
-    if (tensor->n_bytes != n_bytes || tensor->offset < offset ||
-        tensor->offset > shard.file_bytes || n_bytes > shard.file_bytes - tensor->offset) {
-      return absl::InvalidArgumentError(absl::StrCat("shard of layer ", shard.layer, " expert ",
-                                                     shard.expert, ": tensor ", tensor->name,
-                                                     " does not lie inside its file"));
-    }
-    for (uint64_t n = 0; offset < tensor->offset; offset += n) {
-      n = std::min<uint64_t>(kPieceBytes, tensor->offset - offset);
+  for (const Part& part : in_file_order) {
+    SHOAL_RETURN_IF_ERROR(CheckPlace(shard, *part.tensor, offset));
+    for (uint64_t n = 0; offset < part.tensor->offset; offset += n) {
+      n = std::min<uint64_t>(kPieceBytes, part.tensor->offset - offset);
       SHOAL_RETURN_IF_ERROR(read({scratch.data(), n}));
     }
-    const int64_t n_rows = std::max<int64_t>(
-        static_cast<int64_t>(kPieceBytes / row_bytes) / kPackRows * kPackRows, kPackRows);
-    scratch.resize(std::max<uint64_t>(kPieceBytes, static_cast<uint64_t>(n_rows) * row_bytes));
-    for (int64_t row = 0; row < matrix->rows(); row += n_rows) {
-      const int64_t n = std::min(n_rows, matrix->rows() - row);
-      SHOAL_RETURN_IF_ERROR(read({scratch.data(), static_cast<uint64_t>(n) * row_bytes}));
-      matrix->PackRows(row, n, scratch.data());
-    }
-    offset += n_bytes;
+    SHOAL_RETURN_IF_ERROR(part.matrix != nullptr ? ReadMatrix(read, part, &scratch)
+                                                 : ReadBias(read, part));
+    offset += part.tensor->n_bytes;
   }
   return weights;
 }
@@ -125,7 +177,10 @@ absl::StatusOr<std::shared_ptr<const ExpertWeights>> PackExpertShard(
 uint64_t PackedExpertBytes(const ShardInfo& shard, const KernelTable& kernels) {
   uint64_t n_bytes = 0;
   for (const ShardTensor& tensor : shard.tensors) {
-    if (tensor.shape.size() != 2) continue;
+    if (tensor.shape.size() != 2) {
+      n_bytes += tensor.n_bytes;
+      continue;
+    }
     n_bytes +=
         static_cast<uint64_t>(kernels.packed_bytes(tensor.dtype, tensor.shape[0], tensor.shape[1]));
   }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
@@ -17,11 +18,17 @@ namespace shoal {
 // One expert's matrices, packed for one kernel table. Never changes once it is made, so that any
 // number of threads may hold it.
 struct ExpertWeights {
-  PackedMatrix w_gate;  // [ffn_dim, hidden_dim]
-  PackedMatrix w_up;    // [ffn_dim, hidden_dim]
-  PackedMatrix w_down;  // [hidden_dim, ffn_dim]
+  PackedMatrix w_gate;           // [ffn_dim, hidden_dim]
+  PackedMatrix w_up;             // [ffn_dim, hidden_dim]
+  PackedMatrix w_down;           // [hidden_dim, ffn_dim]
+  std::vector<float> gate_bias;  // As many as rows of w_gate; empty without biases
+  std::vector<float> up_bias;
+  std::vector<float> down_bias;
 
-  size_t n_bytes() const { return w_gate.n_bytes() + w_up.n_bytes() + w_down.n_bytes(); }
+  size_t n_bytes() const {
+    return w_gate.n_bytes() + w_up.n_bytes() + w_down.n_bytes() +
+           (gate_bias.size() + up_bias.size() + down_bias.size()) * sizeof(float);
+  }
 };
 
 // Expert `expert` of `layer`, packed on the calling thread. NotFound: the source has no such
@@ -34,7 +41,7 @@ absl::StatusOr<std::shared_ptr<const ExpertWeights>> ReadExpert(const ModelConfi
 // The same out of its shard: `read` fills what it is given with the file's next bytes, from the
 // begin on; each piece is packed while the caches hold it. Whoever reads says in the end whether
 // these were the shard's bytes, and with that whether the weights count. Errors of `read` are
-// passed on. InvalidArgument when the shard's tensors are not the three that the model's family
+// passed on. InvalidArgument when the shard's tensors are not those that the model's family
 // asks for. Thread-safe.
 absl::StatusOr<std::shared_ptr<const ExpertWeights>> PackExpertShard(
     const ModelConfig& config, const ShardInfo& shard,

@@ -72,7 +72,7 @@ absl::StatusOr<std::unique_ptr<KvSequence>> KvCache::Reserve(int64_t n_tokens) {
   }
   std::vector<int32_t> blocks(free_blocks_.rbegin(), free_blocks_.rbegin() + n_blocks);
   free_blocks_.resize(free_blocks_.size() - n_blocks);
-  return std::unique_ptr<KvSequence>(new KvSequence(this, std::move(blocks)));
+  return std::unique_ptr<KvSequence>(new KvSequence(this, std::move(blocks), n_tokens));
 }
 
 void KvCache::Release(const KvSequence& sequence) {

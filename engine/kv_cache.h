@@ -24,8 +24,9 @@ class KvSequence {
   KvSequence(const KvSequence&) = delete;
   KvSequence& operator=(const KvSequence&) = delete;
 
-  int64_t length() const { return length_; }  // Positions computed so far.
-  int64_t capacity() const;                   // Positions reserved.
+  int64_t length() const { return length_; }                    // Positions computed so far.
+  int64_t capacity() const;                                     // Positions reserved: whole blocks.
+  int64_t n_positions_max() const { return n_positions_max_; }  // Positions asked for.
   // Says that positions below `end` may have been written, whether or not the step succeeds.
   void MarkWritten(int64_t end) { high_water_ = std::max(high_water_, end); }
   void Advance(int64_t n) { length_ += n; }
@@ -33,11 +34,12 @@ class KvSequence {
 
  private:
   friend class KvCache;
-  KvSequence(KvCache* cache, std::vector<int32_t> blocks)
-      : cache_(cache), blocks_(std::move(blocks)) {}
+  KvSequence(KvCache* cache, std::vector<int32_t> blocks, int64_t n_positions_max)
+      : cache_(cache), blocks_(std::move(blocks)), n_positions_max_(n_positions_max) {}
 
   KvCache* cache_;
   std::vector<int32_t> blocks_;
+  const int64_t n_positions_max_;
   int64_t length_ = 0;
   int64_t high_water_ = 0;  // End of what was ever written: what a release wipes.
 };

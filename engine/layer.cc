@@ -7,12 +7,16 @@
 namespace shoal {
 namespace {
 
-// Sums `out` over the ranks and adds it, scaled, to the residual stream.
-void AddToHidden(const EngineContext& context, MatView<float> out, MatView<float> hidden) {
+// Sums `out` over the ranks; adds to it the bias and norms it, where there are any; adds it,
+// scaled, to the residual stream.
+void AddToHidden(const EngineContext& context, const std::vector<float>& bias, const Norm& norm,
+                 MatView<float> out, MatView<float> hidden) {
   context.exchange->AllReduce(out);
   const float scale = context.config.residual_scale;
   context.pool->ParallelFor(out.rows, 16, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
+      if (!bias.empty()) context.kernels.add(bias.data(), out.cols, out.row(t));
+      if (!norm.empty()) norm.Apply(context, out.row(t), out.row(t));
       if (scale == 1) {
         context.kernels.add(out.row(t), out.cols, hidden.row(t));
       } else {
@@ -24,26 +28,22 @@ void AddToHidden(const EngineContext& context, MatView<float> out, MatView<float
 
 }  // namespace
 
-void NormRows(const EngineContext& context, MatView<const float> hidden,
-              const std::vector<float>& w, MatView<float> normed) {
-  context.pool->ParallelFor(hidden.rows, 8, [&](int64_t begin, int64_t end, int) {
-    for (int64_t t = begin; t < end; ++t) {
-      context.kernels.rms_norm(hidden.row(t), w.data(), hidden.cols, context.config.rms_norm_eps,
-                               normed.row(t));
-    }
-  });
-}
-
 absl::StatusOr<Layer> Layer::Load(const EngineContext& context, const Family& family, int layer,
                                   MatrixLoader* loader, int thread_idx) {
   SHOAL_ASSIGN_OR_RETURN(Attention attention,
                          Attention::Load(context, family, layer, loader, thread_idx));
   SHOAL_ASSIGN_OR_RETURN(MoeLayer moe, MoeLayer::Load(context, family, layer, loader, thread_idx));
   Layer result(std::move(attention), std::move(moe));
-  SHOAL_ASSIGN_OR_RETURN(result.w_attn_norm_,
-                         loader->LoadVector(TensorName(family, TensorRole::kAttnNorm, layer)));
-  SHOAL_ASSIGN_OR_RETURN(result.w_ffn_norm_,
-                         loader->LoadVector(TensorName(family, TensorRole::kFfnNorm, layer)));
+  const auto load = [&](TensorRole role, TensorRole bias_role) {
+    return Norm::Load(context, family, role, bias_role, layer, loader);
+  };
+  using enum TensorRole;
+  SHOAL_ASSIGN_OR_RETURN(result.attn_norm_, load(kAttnNorm, kAttnNormBias));
+  SHOAL_ASSIGN_OR_RETURN(result.ffn_norm_, load(kFfnNorm, kFfnNormBias));
+  SHOAL_ASSIGN_OR_RETURN(result.attn_post_norm_, load(kAttnPostNorm, kAttnNormBias));
+  SHOAL_ASSIGN_OR_RETURN(result.ffn_post_norm_, load(kFfnPostNorm, kFfnNormBias));
+  SHOAL_ASSIGN_OR_RETURN(result.output_bias_,
+                         loader->LoadRole(context.config, family, kAttnOutputBias, layer));
   return result;
 }
 
@@ -52,12 +52,12 @@ RowStatuses Layer::Forward(const EngineContext& context, const StepContext& step
   const MatView<float> hidden = a->hidden.Rows(a->n_tokens);
   const MatView<float> normed = a->normed.Rows(a->n_tokens);
   const MatView<float> out = a->block_out.Rows(a->n_tokens);
-  NormRows(context, hidden, w_attn_norm_, normed);
+  attn_norm_.ApplyToRows(context, hidden, normed);
   attention_.Forward(context, a);
-  AddToHidden(context, out, hidden);
-  NormRows(context, hidden, w_ffn_norm_, normed);
+  AddToHidden(context, output_bias_, attn_post_norm_, out, hidden);
+  ffn_norm_.ApplyToRows(context, hidden, normed);
   RowStatuses statuses = moe_.Forward(context, step, observer, a);
-  AddToHidden(context, out, hidden);
+  AddToHidden(context, {}, ffn_post_norm_, out, hidden);
   return statuses;
 }
 

@@ -6,11 +6,12 @@
 #include "absl/status/statusor.h"
 #include "engine/attention.h"
 #include "engine/moe_layer.h"
+#include "engine/norm.h"
 
 namespace shoal {
 
 // One pre-norm transformer layer: norm, attention, add; norm, experts, add (Vaswani et al. 2017,
-// arXiv:1706.03762; RMS norm: Zhang and Sennrich 2019, arXiv:1910.07467).
+// arXiv:1706.03762). Some models norm what is added, too.
 class Layer {
  public:
   static absl::StatusOr<Layer> Load(const EngineContext& context, const Family& family, int layer,
@@ -28,12 +29,11 @@ class Layer {
 
   Attention attention_;
   MoeLayer moe_;
-  std::vector<float> w_attn_norm_;  // [hidden_dim]
-  std::vector<float> w_ffn_norm_;   // [hidden_dim]
+  Norm attn_norm_;
+  Norm ffn_norm_;
+  Norm attn_post_norm_;  // Empty in most models, as is the next.
+  Norm ffn_post_norm_;
+  std::vector<float> output_bias_;  // [hidden_dim] of attention's output; empty without
 };
-
-// normed[t] = RMS norm of hidden[t] with weights w: [hidden_dim].
-void NormRows(const EngineContext& context, MatView<const float> hidden,
-              const std::vector<float>& w, MatView<float> normed);
 
 }  // namespace shoal

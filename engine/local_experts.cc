@@ -66,6 +66,7 @@ struct LocalExperts::Impl {
   }
   void GateUpChunk(const ExpertWeights& expert, const RowsView& x, const RowsView& x_int8,
                    const ExpertAssignment& assignment, int e, int64_t begin, int64_t end);
+  void Activate(float* gate, const float* up_row, int64_t n) const;
   void DownChunk(const ExpertWeights& expert, const ExpertAssignment& assignment, int e,
                  int64_t begin, int64_t end);
   ExpertOutput EncodeOutput(int n_results);
@@ -82,8 +83,9 @@ RowsView RowsOfExpert(RowsView x, const ExpertAssignment& assignment, int e) {
 
 }  // namespace
 
-// act[r][begin..end) = silu(W_gate x[r]) * (W_up x[r]) for the rows r of expert e (Shazeer 2020,
-// arXiv:2002.05202), rounded to blocks at once where w_down takes int8.
+// act[r][begin..end) = silu(W_gate x[r]) * (W_up x[r]), or what else the model's gates are, for the
+// rows r of expert e (Shazeer 2020, arXiv:2002.05202), rounded to blocks at once where w_down takes
+// int8.
 void LocalExperts::Impl::GateUpChunk(const ExpertWeights& expert, const RowsView& x,
                                      const RowsView& x_int8, const ExpertAssignment& assignment,
                                      int e, int64_t begin, int64_t end) {
@@ -99,10 +101,28 @@ void LocalExperts::Impl::GateUpChunk(const ExpertWeights& expert, const RowsView
   product(expert.w_up, &up);
   for (int64_t r = first; r < assignment.row_begin[e + 1]; ++r) {
     float* chunk = act.data() + r * stride + begin;
-    kernels.silu_mul(chunk, up.data() + r * stride + begin, end - begin, chunk);
+    float* up_chunk = up.data() + r * stride + begin;
+    if (!expert.gate_bias.empty()) {
+      kernels.add(expert.gate_bias.data() + begin, end - begin, chunk);
+      kernels.add(expert.up_bias.data() + begin, end - begin, up_chunk);
+    }
+    Activate(chunk, up_chunk, end - begin);
     if (!TakesInt8(expert.w_down)) continue;
     kernels.quantize_row(chunk, end - begin, act_q8.data() + r * blocks * kActivationBlock + begin,
                          act_scales.data() + r * blocks + begin / kActivationBlock);
+  }
+}
+
+// gate = what the model makes of it and up.
+void LocalExperts::Impl::Activate(float* gate, const float* up_row, int64_t n) const {
+  switch (config.activation) {
+    case Activation::kSilu:
+      return kernels.silu_mul(gate, up_row, n, gate);
+    case Activation::kGelu:
+      return kernels.gelu_mul(gate, up_row, n, gate);
+    case Activation::kClampedSilu:
+      return kernels.clamped_silu_mul(gate, up_row, n, config.swiglu_alpha, config.swiglu_limit,
+                                      gate);
   }
 }
 
@@ -122,6 +142,11 @@ void LocalExperts::Impl::DownChunk(const ExpertWeights& expert, const ExpertAssi
   }
   kernels.matmul(expert.w_down.view(), rows, begin, end, y.data() + first * config.hidden_dim,
                  config.hidden_dim);
+  if (expert.down_bias.empty()) return;
+  for (int64_t r = first; r < assignment.row_begin[e + 1]; ++r) {
+    kernels.add(expert.down_bias.data() + begin, end - begin,
+                y.data() + r * config.hidden_dim + begin);
+  }
 }
 
 ExpertOutput LocalExperts::Impl::EncodeOutput(int n_results) {
@@ -312,7 +337,8 @@ absl::StatusOr<RowFormat> RowFormatOf(const ModelConfig& config, const WeightSou
   SHOAL_CHECK(family != nullptr);
   for (int layer = 0; layer < config.n_layers; ++layer) {
     for (const TensorSpec& spec : family->tensors) {
-      if (PlaceOf(spec) != TensorPlace::kExpert || !Applies(spec, config, layer)) continue;
+      if (PlaceOf(spec) != TensorPlace::kExpert || spec.f32_only) continue;  // Biases are F32.
+      if (!Applies(spec, config, layer)) continue;
       const std::string name = TensorName(spec, layer);
       const TensorInfo* tensor = source.Find(name);
       if (tensor == nullptr) return absl::NotFoundError(absl::StrCat("no tensor ", name));

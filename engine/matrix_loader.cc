@@ -50,6 +50,28 @@ absl::StatusOr<std::vector<float>> MatrixLoader::LoadVector(const std::string& n
   return values;
 }
 
+absl::StatusOr<std::vector<float>> MatrixLoader::LoadExpertVector(const std::string& name,
+                                                                  int expert) {
+  SHOAL_ASSIGN_OR_RETURN(const TensorInfo* tensor, Find(name));
+  if (tensor->dtype != DType::kF32 || tensor->shape.size() != 2 || expert >= tensor->shape[0]) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ": has no vector of expert ", expert));
+  }
+  std::vector<float> values(tensor->shape[1]);
+  SHOAL_RETURN_IF_ERROR(source_.Read(*tensor, expert * values.size() * sizeof(float),
+                                     std::as_writable_bytes(std::span(values))));
+  return values;
+}
+
+absl::StatusOr<std::vector<float>> MatrixLoader::LoadRole(const ModelConfig& config,
+                                                          const Family& family, TensorRole role,
+                                                          int layer) {
+  const TensorSpec* spec = FindSpec(family, role);
+  if (spec == nullptr || !Applies(*spec, config, layer)) return std::vector<float>();
+  const std::string name = TensorName(*spec, layer);
+  if (spec->optional && source_.Find(name) == nullptr) return std::vector<float>();
+  return LoadVector(name);
+}
+
 absl::StatusOr<PackedMatrix> MatrixLoader::Load(const TensorInfo& tensor, uint64_t offset,
                                                 int64_t rows, int64_t cols,
                                                 std::vector<std::byte>* scratch) {

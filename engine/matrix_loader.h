@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "kernels/packed_matrix.h"
+#include "model/families/family.h"
 #include "model/weight_source.h"
 
 namespace shoal {
@@ -24,6 +25,12 @@ class MatrixLoader {
   absl::StatusOr<PackedMatrix> LoadExpert(const std::string& name, int expert, int thread_idx);
   // A vector [n] of F32.
   absl::StatusOr<std::vector<float>> LoadVector(const std::string& name);
+  // Vector `expert` of a stack [n_experts, n] of F32.
+  absl::StatusOr<std::vector<float>> LoadExpertVector(const std::string& name, int expert);
+  // The vector of that role; empty where the family or this model has none. `layer` counts for
+  // per-layer tensors only.
+  absl::StatusOr<std::vector<float>> LoadRole(const ModelConfig& config, const Family& family,
+                                              TensorRole role, int layer);
 
  private:
   absl::StatusOr<const TensorInfo*> Find(const std::string& name) const;

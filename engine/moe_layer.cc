@@ -20,6 +20,8 @@ absl::StatusOr<MoeLayer> MoeLayer::Load(const EngineContext& context, const Fami
     if (spec == nullptr || !Applies(*spec, context.config, layer)) continue;
     SHOAL_ASSIGN_OR_RETURN(*matrix, loader->LoadMatrix(TensorName(*spec, layer), thread_idx));
   }
+  SHOAL_ASSIGN_OR_RETURN(moe.router_bias_, loader->LoadRole(context.config, family,
+                                                            TensorRole::kFfnGateInpBias, layer));
   return moe;
 }
 
@@ -54,8 +56,16 @@ void MoeLayer::Route(const EngineContext& context, int n_picks, Activations* a) 
   a->product_input.Set(context.kernels, context.pool, a->normed.Rows(n),
                        context.TakesInt8(w_router_));
   MatMul(context.kernels, context.pool, a->product_input, {{&w_router_, router_logits}});
-  SelectTopK(context.kernels, router_logits, config.top_k, config.norm_topk_prob, n_picks,
-             a->topk_ids.data(), a->topk_weights.data());
+  for (int t = 0; t < n && !router_bias_.empty(); ++t) {
+    context.kernels.add(router_bias_.data(), config.n_experts, router_logits.row(t));
+  }
+  if (config.gating == Gating::kSparseMixer) {
+    SelectBySparseMixer(context.kernels, router_logits, config.router_jitter, n_picks,
+                        a->topk_ids.data(), a->topk_weights.data());
+  } else {
+    SelectTopK(context.kernels, router_logits, config.top_k, config.norm_topk_prob, n_picks,
+               a->topk_ids.data(), a->topk_weights.data());
+  }
   if (!config.HasSharedExpert(layer_)) return;
   const MatView<float> shared_logits = a->shared_logits.Rows(n);
   if (!w_shared_gate_.empty()) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "engine/activations.h"
@@ -31,8 +32,9 @@ class MoeLayer {
   void Route(const EngineContext& context, int n_picks, Activations* a) const;
 
   int layer_ = 0;
-  PackedMatrix w_router_;       // [n_experts, hidden_dim], empty in a dense layer
-  PackedMatrix w_shared_gate_;  // [1, hidden_dim], empty where the shared expert has no gate
+  PackedMatrix w_router_;           // [n_experts, hidden_dim], empty in a dense layer
+  std::vector<float> router_bias_;  // [n_experts], empty without
+  PackedMatrix w_shared_gate_;      // [1, hidden_dim], empty where the shared expert has no gate
 };
 
 }  // namespace shoal

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <limits>
 #include <numeric>
+#include <utility>
 
 #include "base/limits.h"
 
@@ -27,6 +30,48 @@ void SelectTopK(const KernelTable& kernels, MatView<float> router_logits, int to
       topk_ids[t * stride + k] = order[k];
       topk_weights[t * stride + k] = renormalize ? probs[order[k]] / sum : probs[order[k]];
     }
+  }
+}
+
+namespace {
+
+struct Choice {
+  int32_t id;
+  float weight;
+};
+
+// The best of the n scores but `without`, which may be -1.
+Choice BestAmongTies(const KernelTable& kernels, const float* scores, int n, int32_t without,
+                     float jitter) {
+  int32_t best = -1;
+  for (int32_t i = 0; i < n; ++i) {
+    if (i != without && (best < 0 || scores[i] > scores[best])) best = i;
+  }
+  std::array<float, kMaxExperts> ties;
+  for (int32_t i = 0; i < n; ++i) {
+    const float distance =
+        (scores[best] - scores[i]) / std::max(std::fabs(scores[i]), scores[best]);
+    const bool out = i == without || distance > 2 * jitter;
+    ties[i] = out ? -std::numeric_limits<float>::infinity() : scores[i];
+  }
+  kernels.softmax(ties.data(), n);
+  return {best, ties[best]};
+}
+
+}  // namespace
+
+void SelectBySparseMixer(const KernelTable& kernels, MatView<const float> router_logits,
+                         float jitter, int stride, int32_t* topk_ids, float* topk_weights) {
+  const int n = static_cast<int>(router_logits.cols);
+  for (int64_t t = 0; t < router_logits.rows; ++t) {
+    const float* scores = router_logits.row(t);
+    Choice low = BestAmongTies(kernels, scores, n, -1, jitter);
+    Choice high = BestAmongTies(kernels, scores, n, low.id, jitter);
+    if (high.id < low.id) std::swap(low, high);
+    topk_ids[t * stride] = low.id;
+    topk_ids[t * stride + 1] = high.id;
+    topk_weights[t * stride] = low.weight;
+    topk_weights[t * stride + 1] = high.weight;
   }
 }
 

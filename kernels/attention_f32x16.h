@@ -23,11 +23,11 @@ inline void AddScores(const float* const* q, const T* keys, int stride, int d, F
   }
 }
 
-// s[i][k] = (q[i] . key k) * scale for keys [0, n_keys rounded up to 4) of a tile.
+// s[i][k] = (q[i] . key k) * scale for keys [begin, end) of a tile, both rounded out to fours.
 template <int kQueries, typename T>
-inline void Scores(const float* const* q, const T* keys, int64_t n_keys, int head_dim, float scale,
-                   float (*s)[kKeyTile]) {
-  for (int64_t k = 0; k < n_keys; k += 4) {
+inline void Scores(const float* const* q, const T* keys, int64_t begin, int64_t end, int head_dim,
+                   float scale, float (*s)[kKeyTile]) {
+  for (int64_t k = begin / 4 * 4; k < end; k += 4) {
     const T* rows = keys + k * head_dim;
     F32x16 acc[kQueries][4];
     for (auto& query : acc) {
@@ -53,19 +53,31 @@ inline void Scores(const float* const* q, const T* keys, int64_t n_keys, int hea
   }
 }
 
-// Scores of n_keys keys become exponentials, in place.
-inline TilePart Exponentials(float* s, int64_t n_keys) {
+// Keys [begin, end) of a tile: what a query sees of it.
+struct KeyRange {
+  int64_t begin;
+  int64_t end;
+};
+
+// Lanes of keys k and on that lie outside the range become `other`'s.
+inline F32x16 KeepInside(F32x16 v, int64_t k, KeyRange range, F32x16 other) {
+  v = KeepFirst(v, range.end - k < 16 ? range.end - k : 16, other);
+  return range.begin <= k ? v : KeepFirst(other, range.begin - k, v);
+}
+
+// Scores of the range become exponentials, in place.
+inline TilePart Exponentials(float* s, KeyRange range) {
+  const int64_t first = range.begin / 16 * 16;
   const F32x16 lowest = Broadcast(-__builtin_inff());
   F32x16 largest = lowest;
-  for (int64_t k = 0; k < n_keys; k += 16) {
-    const int64_t inside = n_keys - k < 16 ? n_keys - k : 16;
-    largest = Max(KeepFirst(Load(s + k), inside, lowest), largest);
+  for (int64_t k = first; k < range.end; k += 16) {
+    largest = Max(KeepInside(Load(s + k), k, range, lowest), largest);
   }
   const float max = LargestLane(largest);
   F32x16 sums = Broadcast(0.0F);
-  for (int64_t k = 0; k < n_keys; k += 16) {
-    const int64_t inside = n_keys - k < 16 ? n_keys - k : 16;
-    const F32x16 p = KeepFirst(Exp(Sub(Load(s + k), Broadcast(max))), inside, Broadcast(0.0F));
+  for (int64_t k = first; k < range.end; k += 16) {
+    const F32x16 e = Exp(Sub(Load(s + k), Broadcast(max)));
+    const F32x16 p = KeepInside(e, k, range, Broadcast(0.0F));
     sums = Add(sums, p);
     Store(s + k, p);
   }
@@ -153,9 +165,28 @@ inline float ExpOf(float x) {
 struct Gathered {
   const float* q;
   float* out;
+  int64_t first_key;
   int64_t n_keys;
   TilePart total;
+
+  bool Sees(int64_t tile) const {
+    return n_keys > tile * kKeyTile && first_key < (tile + 1) * kKeyTile;
+  }
+  bool BeginsIn(int64_t tile) const { return first_key / kKeyTile == tile; }
+  KeyRange RangeIn(int64_t tile) const {
+    const int64_t begin = first_key - tile * kKeyTile;
+    const int64_t end = n_keys - tile * kKeyTile;
+    return {begin > 0 ? begin : 0, end < kKeyTile ? end : kKeyTile};
+  }
 };
+
+// The tile of one key without a value that is merged last.
+inline void JoinSink(float sink, int head_dim, Gathered* query) {
+  const float max = sink > query->total.max ? sink : query->total.max;
+  const float a = ExpOf(query->total.max - max);
+  query->total = {max, query->total.sum * a + ExpOf(sink - max)};
+  for (int d = 0; d < head_dim; ++d) query->out[d] = query->out[d] * a;
+}
 
 // Keys and values of a tile.
 template <typename T>
@@ -198,27 +229,31 @@ inline void AttendTile(const AttendArgs& args, Tile<T> rows, int64_t tile, Gathe
   alignas(64) float s[kQueries][kKeyTile];
   const float* q[kQueries];
   float* out[kQueries];
-  int64_t visible[kQueries];
-  int64_t fewest = kKeyTile;
-  int64_t most = 0;
+  KeyRange range[kQueries];
+  KeyRange any = {kKeyTile, 0};  // Keys that some query sees,
+  KeyRange all = {0, kKeyTile};  // and that all do.
   for (int i = 0; i < kQueries; ++i) {
-    const int64_t left = queries[i].n_keys - tile * kKeyTile;
-    visible[i] = left < kKeyTile ? left : kKeyTile;
-    fewest = visible[i] < fewest ? visible[i] : fewest;
-    most = visible[i] > most ? visible[i] : most;
+    range[i] = queries[i].RangeIn(tile);
+    any.begin = range[i].begin < any.begin ? range[i].begin : any.begin;
+    any.end = range[i].end > any.end ? range[i].end : any.end;
+    all.begin = range[i].begin > all.begin ? range[i].begin : all.begin;
+    all.end = range[i].end < all.end ? range[i].end : all.end;
     q[i] = queries[i].q;
-    out[i] = tile == 0 ? queries[i].out : args.scratch + i * args.head_dim;
+    out[i] = queries[i].BeginsIn(tile) ? queries[i].out : args.scratch + i * args.head_dim;
   }
-  Scores<kQueries>(q, rows.keys, most, args.head_dim, args.scale, s);
+  Scores<kQueries>(q, rows.keys, any.begin, any.end, args.head_dim, args.scale, s);
   TilePart parts[kQueries];
+  if (all.end < all.begin) all.end = all.begin;
   for (int i = 0; i < kQueries; ++i) {
-    parts[i] = Exponentials(s[i], visible[i]);
+    parts[i] = Exponentials(s[i], range[i]);
     __builtin_memset(out[i], 0, static_cast<size_t>(args.head_dim) * sizeof(float));
+    const int64_t end = range[i].end < all.begin ? range[i].end : all.begin;
+    AddValues<1>(s + i, rows.values, range[i].begin, end, args.head_dim, out + i);
   }
-  AddValues<kQueries>(s, rows.values, 0, fewest, args.head_dim, out);
+  AddValues<kQueries>(s, rows.values, all.begin, all.end, args.head_dim, out);
   for (int i = 0; i < kQueries; ++i) {
-    AddValues<1>(s + i, rows.values, fewest, visible[i], args.head_dim, out + i);
-    if (tile == 0) {
+    AddValues<1>(s + i, rows.values, all.end, range[i].end, args.head_dim, out + i);
+    if (queries[i].BeginsIn(tile)) {
       queries[i].total = parts[i];
       continue;
     }
@@ -240,28 +275,37 @@ template <typename T>
 inline void AttendQueries(const AttendArgs& args, int first, int n) {
   Gathered queries[kQueriesAtOnce];
   int64_t longest = 0;
+  int64_t earliest = INT64_MAX;
   for (int i = 0; i < n; ++i) {
     const int query = first + i;
-    queries[i] = {args.q[query], args.out[query], args.n_keys[query], {}};
+    const int64_t first_key = args.first_keys == nullptr ? 0 : args.first_keys[query];
+    queries[i] = {args.q[query], args.out[query], first_key, args.n_keys[query], {}};
     longest = queries[i].n_keys > longest ? queries[i].n_keys : longest;
+    earliest = first_key < earliest ? first_key : earliest;
   }
-  for (int64_t tile = 0; tile * kKeyTile < longest; ++tile) {
+  for (int64_t tile = earliest / kKeyTile; tile * kKeyTile < longest; ++tile) {
+    bool seen = false;
+    for (int i = 0; i < n; ++i) seen = seen || queries[i].Sees(tile);
+    if (!seen) continue;
     const int64_t left = longest - tile * kKeyTile;
     const Tile<T> rows = TileOf<T>(args, tile, left < kKeyTile ? left : kKeyTile);
     for (int at = 0; at < n; at += kQueryTile) {
       const int n_here = n - at < kQueryTile ? n - at : kQueryTile;
       bool all = n_here == kQueryTile;
-      for (int i = at; i < at + n_here; ++i) all = all && queries[i].n_keys > tile * kKeyTile;
+      for (int i = at; i < at + n_here; ++i) all = all && queries[i].Sees(tile);
       if (all) {
         AttendTile<kQueryTile, T>(args, rows, tile, queries + at);
         continue;
       }
       for (int i = at; i < at + n_here; ++i) {
-        if (queries[i].n_keys > tile * kKeyTile) AttendTile<1, T>(args, rows, tile, queries + i);
+        if (queries[i].Sees(tile)) AttendTile<1, T>(args, rows, tile, queries + i);
       }
     }
   }
-  for (int i = 0; i < n; ++i) DivideBy(queries[i].total.sum, args.head_dim, queries[i].out);
+  for (int i = 0; i < n; ++i) {
+    if (args.sinks != nullptr) JoinSink(args.sinks[first + i], args.head_dim, &queries[i]);
+    DivideBy(queries[i].total.sum, args.head_dim, queries[i].out);
+  }
 }
 
 inline void AttendLanes(const AttendArgs& args) {

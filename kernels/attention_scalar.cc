@@ -24,26 +24,33 @@ const float* TileRow(const AttendArgs& args, const void* tile, int64_t key, floa
   return buffer;
 }
 
+int64_t FirstKey(const AttendArgs& args, int query) {
+  return args.first_keys == nullptr ? 0 : args.first_keys[query];
+}
+
 struct TileResult {
   float max;
   float sum;
 };
 
-// One tile of one query; its output goes to `out` [head_dim].
-TileResult AttendTile(const AttendArgs& args, const float* q, int64_t tile, int64_t n_keys,
-                      float* row, float* out) {
+// What query `query` sees of a tile; its output goes to `out` [head_dim].
+TileResult AttendTile(const AttendArgs& args, int query, int64_t tile, float* row, float* out) {
+  const int64_t first_key = tile * kKeyTile;
+  const int64_t begin = std::max<int64_t>(FirstKey(args, query) - first_key, 0);
+  const int64_t end = std::min<int64_t>(args.n_keys[query] - first_key, kKeyTile);
+  const float* q = args.q[query];
   float s[kKeyTile] = {};
   TileResult result{-std::numeric_limits<float>::infinity(), 0.0F};
-  for (int64_t k = 0; k < n_keys; ++k) {
+  for (int64_t k = begin; k < end; ++k) {
     s[k] = Dot16(q, TileRow(args, args.k_tiles[tile], k, row), args.head_dim) * args.scale;
   }
-  for (int64_t k = 0; k < n_keys; ++k) result.max = std::max(result.max, s[k]);
-  for (int64_t k = 0; k < n_keys; ++k) s[k] = Exp(s[k] - result.max);
+  for (int64_t k = begin; k < end; ++k) result.max = std::max(result.max, s[k]);
+  for (int64_t k = begin; k < end; ++k) s[k] = Exp(s[k] - result.max);
   Lanes16 lanes;
-  lanes.Add(s, n_keys);
+  lanes.Add(s, end);
   result.sum = lanes.Sum();
   std::fill(out, out + args.head_dim, 0.0F);
-  for (int64_t k = 0; k < n_keys; ++k) {
+  for (int64_t k = begin; k < end; ++k) {
     const float* v = TileRow(args, args.v_tiles[tile], k, row);
     for (int d = 0; d < args.head_dim; ++d) out[d] = std::fma(s[k], v[d], out[d]);
   }
@@ -54,17 +61,21 @@ void AttendQuery(const AttendArgs& args, int query) {
   float* row = args.scratch;
   float* tile_out = row + args.head_dim;
   float* out = args.out[query];
-  const int64_t n_keys = args.n_keys[query];
-  TileResult total =
-      AttendTile(args, args.q[query], 0, std::min<int64_t>(n_keys, kKeyTile), row, out);
-  for (int64_t tile = 1; tile * kKeyTile < n_keys; ++tile) {
-    const int64_t visible = std::min<int64_t>(n_keys - tile * kKeyTile, kKeyTile);
-    const TileResult part = AttendTile(args, args.q[query], tile, visible, row, tile_out);
+  const int64_t first_tile = FirstKey(args, query) / kKeyTile;
+  TileResult total = AttendTile(args, query, first_tile, row, out);
+  for (int64_t tile = first_tile + 1; tile * kKeyTile < args.n_keys[query]; ++tile) {
+    const TileResult part = AttendTile(args, query, tile, row, tile_out);
     const float max = std::max(total.max, part.max);
     const float a = Exp(total.max - max);
     const float b = Exp(part.max - max);
     total = {max, std::fma(part.sum, b, total.sum * a)};
     for (int d = 0; d < args.head_dim; ++d) out[d] = std::fma(tile_out[d], b, out[d] * a);
+  }
+  if (args.sinks != nullptr) {
+    const float max = std::max(total.max, args.sinks[query]);
+    const float a = Exp(total.max - max);
+    total.sum = total.sum * a + Exp(args.sinks[query] - max);
+    for (int d = 0; d < args.head_dim; ++d) out[d] = out[d] * a;
   }
   for (int d = 0; d < args.head_dim; ++d) out[d] = out[d] / total.sum;
 }

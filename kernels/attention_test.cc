@@ -41,6 +41,15 @@ struct AttendCase {
 
   float scale() const { return 1.0F / std::sqrt(static_cast<float>(head_dim)); }
 
+  // Of each query a window, the larger the more it sees, and a sink.
+  void AddWindowsAndSinks() {
+    for (size_t i = 0; i < n_keys.size(); ++i) {
+      first_keys.push_back(i % 5 == 0 ? n_keys[i] - 1 : n_keys[i] / (static_cast<int>(i) % 4 + 2));
+      sinks.push_back(static_cast<float>(i % 7) - 3.0F);
+    }
+  }
+  int64_t FirstKey(size_t query) const { return first_keys.empty() ? 0 : first_keys[query]; }
+
   // Outputs [n_queries, head_dim]; queries in calls of `n_per_call`.
   std::vector<float> Run(const KernelTable& kernels, size_t n_per_call) const {
     std::vector<float> out(q.size());
@@ -59,6 +68,8 @@ struct AttendCase {
                       .q = q_rows.data(),
                       .out = out_rows.data(),
                       .n_keys = n_keys.data() + begin,
+                      .first_keys = first_keys.empty() ? nullptr : first_keys.data() + begin,
+                      .sinks = sinks.empty() ? nullptr : sinks.data() + begin,
                       .kv_type = type,
                       .k_tiles = k_tiles.data(),
                       .v_tiles = v_tiles.data(),
@@ -69,6 +80,8 @@ struct AttendCase {
 
   int head_dim;
   std::vector<int64_t> n_keys;
+  std::vector<int64_t> first_keys;  // Empty: all 0.
+  std::vector<float> sinks;         // Empty: none.
   KvType type;
   std::vector<float> k, v, q;
   std::vector<std::byte> k_stored, v_stored;
@@ -79,17 +92,18 @@ std::vector<double> ExactAttention(const AttendCase& c, size_t query) {
   const size_t dim = static_cast<size_t>(c.head_dim);
   const size_t n = static_cast<size_t>(c.n_keys[query]);
   std::vector<double> scores(n);
-  double max = -1e300;
-  for (size_t key = 0; key < n; ++key) {
+  double max = c.sinks.empty() ? -1e300 : c.sinks[query];
+  const auto first = static_cast<size_t>(c.FirstKey(query));
+  for (size_t key = first; key < n; ++key) {
     for (size_t d = 0; d < dim; ++d) {
       scores[key] += c.q[query * dim + d] * c.Stored(c.k_stored, key, d);
     }
     scores[key] *= c.scale();
     max = std::max(max, scores[key]);
   }
-  double sum = 0.0;
+  double sum = c.sinks.empty() ? 0.0 : std::exp(c.sinks[query] - max);
   std::vector<double> out(dim);
-  for (size_t key = 0; key < n; ++key) {
+  for (size_t key = first; key < n; ++key) {
     const double p = std::exp(scores[key] - max);
     sum += p;
     for (size_t d = 0; d < dim; ++d) out[d] += p * c.Stored(c.v_stored, key, d);
@@ -100,14 +114,17 @@ std::vector<double> ExactAttention(const AttendCase& c, size_t query) {
 
 TEST(AttentionTest, MatchesDouble) {
   for (const KvType type : {KvType::kF32, KvType::kF16, KvType::kQ8_0}) {
-    const AttendCase c(64, {1, 63, 64, 65, 128, 200}, type);
-    for (const KernelTable* kernels : AvailableKernels()) {
-      const std::vector<float> got = c.Run(*kernels, 6);
-      for (size_t query = 0; query < c.n_keys.size(); ++query) {
-        const std::vector<double> exact = ExactAttention(c, query);
-        for (size_t d = 0; d < 64; ++d) {
-          ASSERT_NEAR(got[query * 64 + d], exact[d], 2e-5)
-              << IsaName(kernels->isa) << " query " << query << " element " << d;
+    for (const bool windows_and_sinks : {false, true}) {
+      AttendCase c(64, {1, 63, 64, 65, 128, 200}, type);
+      if (windows_and_sinks) c.AddWindowsAndSinks();
+      for (const KernelTable* kernels : AvailableKernels()) {
+        const std::vector<float> got = c.Run(*kernels, 6);
+        for (size_t query = 0; query < c.n_keys.size(); ++query) {
+          const std::vector<double> exact = ExactAttention(c, query);
+          for (size_t d = 0; d < 64; ++d) {
+            ASSERT_NEAR(got[query * 64 + d], exact[d], 2e-5)
+                << IsaName(kernels->isa) << " query " << query << " element " << d;
+          }
         }
       }
     }
@@ -129,8 +146,9 @@ TEST(AttentionTest, EveryVariantGivesTheScalarBits) {
                                        66, 67, 68, 127, 128, 129, 300};
   for (const int head_dim : {1, 8, 16, 24, 48, 64, 80, 128, 200}) {
     for (const KvType type : {KvType::kF32, KvType::kF16, KvType::kQ8_0}) {
-      for (const float magnitude : {1.0F, 300.0F}) {
-        const AttendCase c(head_dim, n_keys, type, magnitude);
+      for (const float magnitude : {1.0F, 300.0F, -1.0F}) {
+        AttendCase c(head_dim, n_keys, type, magnitude);
+        if (magnitude < 0) c.AddWindowsAndSinks();
         const std::vector<float> truth = c.Run(*AvailableKernels().front(), 1);
         for (const KernelTable* kernels : AvailableKernels()) {
           for (const size_t n_per_call : {1, 3, 4, 15}) {
@@ -142,6 +160,23 @@ TEST(AttentionTest, EveryVariantGivesTheScalarBits) {
         }
       }
     }
+  }
+}
+
+// Tiles that no query sees are not there, and keys before a window may be anything.
+TEST(AttentionTest, WhatIsBeforeTheWindowDoesNotCount) {
+  AttendCase c(24, {200, 201, 202, 203, 204}, KvType::kF32);
+  c.first_keys = {140, 141, 142, 143, 150};
+  for (const KernelTable* kernels : AvailableKernels()) {
+    const std::vector<float> truth = c.Run(*kernels, 5);
+    AttendCase poisoned = c;
+    std::fill(poisoned.k.begin(), poisoned.k.begin() + 140 * 24, NAN);
+    std::fill(poisoned.v.begin(), poisoned.v.begin() + 140 * 24, NAN);
+    for (size_t tile = 0; tile < c.k_tiles.size(); ++tile) {
+      poisoned.k_tiles[tile] = tile < 2 ? nullptr : poisoned.k.data() + tile * kKeyTile * 24;
+      poisoned.v_tiles[tile] = tile < 2 ? nullptr : poisoned.v.data() + tile * kKeyTile * 24;
+    }
+    EXPECT_EQ(Hash(poisoned.Run(*kernels, 5)), Hash(truth)) << IsaName(kernels->isa);
   }
 }
 

@@ -34,6 +34,24 @@ inline void RmsNormLanes(const float* x, const float* w, int64_t n, float eps, f
   });
 }
 
+inline void LayerNormLanes(const float* x, const float* w, const float* bias, int64_t n, float eps,
+                           float* out) {
+  F32x16 sums = Broadcast(0.0F);
+  ForLanes(n, [&](int64_t i, auto load, auto /*store*/) { sums = Add(sums, load(x + i)); });
+  const F32x16 mean = Broadcast(Sum(sums) / static_cast<float>(n));
+  F32x16 squares = Broadcast(0.0F);
+  ForLanes(n, [&](int64_t i, auto load, auto /*store*/) {
+    const int64_t inside = n - i < 16 ? n - i : 16;
+    const F32x16 d = KeepFirst(Sub(load(x + i), mean), inside, Broadcast(0.0F));
+    squares = Fma(d, d, squares);
+  });
+  const float variance = Sum(squares) / static_cast<float>(n);
+  const F32x16 r = Broadcast(1.0F / SquareRoot(variance + eps));
+  ForLanes(n, [&](int64_t i, auto load, auto store) {
+    store(out + i, Fma(Mul(Sub(load(x + i), mean), r), load(w + i), load(bias + i)));
+  });
+}
+
 inline void SoftmaxLanes(float* x, int64_t n) {
   const F32x16 lowest = Broadcast(-__builtin_inff());
   F32x16 largest = lowest;
@@ -58,6 +76,30 @@ inline void SiluMulLanes(const float* gate, const float* up, int64_t n, float* o
     const F32x16 g = load(gate + i);
     const F32x16 silu = Div(g, Add(Broadcast(1.0F), Exp(Negate(g))));
     store(out + i, Mul(silu, load(up + i)));
+  });
+}
+
+inline void GeluMulLanes(const float* gate, const float* up, int64_t n, float* out) {
+  ForLanes(n, [&](int64_t i, auto load, auto store) {
+    const F32x16 g = load(gate + i);
+    const F32x16 factor =
+        Fma(Mul(g, g), Broadcast(-0x1.2444f2p-4F), Broadcast(-0x1.988454p+0F));  // Of Gelu.
+    const F32x16 gelu = Div(g, Add(Broadcast(1.0F), Exp(Mul(g, factor))));
+    store(out + i, Mul(gelu, load(up + i)));
+  });
+}
+
+inline F32x16 AtMost(F32x16 x, F32x16 limit) { return Negate(Max(Negate(limit), Negate(x))); }
+
+inline void ClampedSiluMulLanes(const float* gate, const float* up, int64_t n, float alpha,
+                                float limit, float* out) {
+  const F32x16 most = Broadcast(limit);
+  const F32x16 one = Broadcast(1.0F);
+  ForLanes(n, [&](int64_t i, auto load, auto store) {
+    const F32x16 g = AtMost(load(gate + i), most);
+    const F32x16 u = Max(Negate(most), AtMost(load(up + i), most));
+    const F32x16 silu = Div(g, Add(one, Exp(Negate(Mul(Broadcast(alpha), g)))));
+    store(out + i, Mul(Add(u, one), silu));
   });
 }
 

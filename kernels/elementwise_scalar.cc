@@ -12,6 +12,17 @@ void RmsNorm(const float* x, const float* w, int64_t n, float eps, float* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = (x[i] * r) * w[i];
 }
 
+void LayerNorm(const float* x, const float* w, const float* bias, int64_t n, float eps,
+               float* out) {
+  Lanes16 sums;
+  sums.Add(x, n);
+  const float mean = sums.Sum() / static_cast<float>(n);
+  Lanes16 squares;
+  squares.AddSquaredDistances(x, mean, n);
+  const float r = 1.0F / std::sqrt(squares.Sum() / static_cast<float>(n) + eps);
+  for (int64_t i = 0; i < n; ++i) out[i] = std::fma((x[i] - mean) * r, w[i], bias[i]);
+}
+
 void Softmax(float* x, int64_t n) {
   const float max = *std::max_element(x, x + n);
   for (int64_t i = 0; i < n; ++i) x[i] = Exp(x[i] - max);
@@ -23,6 +34,20 @@ void Softmax(float* x, int64_t n) {
 
 void SiluMul(const float* gate, const float* up, int64_t n, float* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = Silu(gate[i]) * up[i];
+}
+
+void GeluMul(const float* gate, const float* up, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = Gelu(gate[i]) * up[i];
+}
+
+void ClampedSiluMul(const float* gate, const float* up, int64_t n, float alpha, float limit,
+                    float* out) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float g = gate[i] > limit ? limit : gate[i];
+    const float at_most = up[i] > limit ? limit : up[i];
+    const float u = at_most < -limit ? -limit : at_most;
+    out[i] = (u + 1.0F) * (g / (1.0F + Exp(-(alpha * g))));
+  }
 }
 
 void Axpy(float a, const float* x, int64_t n, float* y) {

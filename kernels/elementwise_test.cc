@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -43,6 +44,24 @@ TEST(ElementwiseTest, RmsNormMatchesDouble) {
   }
 }
 
+TEST(ElementwiseTest, LayerNormMatchesDouble) {
+  const std::vector<float> x = RandomFloats(1037, 11);
+  const std::vector<float> w = RandomFloats(1037, 12);
+  const std::vector<float> bias = RandomFloats(1037, 18);
+  double mean = 0.0;
+  for (const float v : x) mean += v / 1037.0;
+  double variance = 0.0;
+  for (const float v : x) variance += (v - mean) * (v - mean) / 1037.0;
+  const double r = 1.0 / std::sqrt(variance + 1e-6);
+  for (const KernelTable* kernels : AvailableKernels()) {
+    std::vector<float> out = x;
+    kernels->layer_norm(out.data(), w.data(), bias.data(), 1037, 1e-6F, out.data());
+    for (size_t i = 0; i < x.size(); ++i) {
+      ASSERT_NEAR(out[i], (x[i] - mean) * r * w[i] + bias[i], 5e-6);
+    }
+  }
+}
+
 TEST(ElementwiseTest, SoftmaxMatchesDouble) {
   const std::vector<float> x = RandomFloats(131, 13);
   double sum = 0.0;
@@ -77,6 +96,29 @@ TEST(ElementwiseTest, SiluMulAxpyAndAddMatchTheirFormulas) {
   }
 }
 
+TEST(ElementwiseTest, GeluMulAndClampedSiluMulMatchTheirFormulas) {
+  std::vector<float> gate;
+  for (float x = -12.0F; x < 12.0F; x += 0.37F) gate.push_back(x);
+  std::vector<float> up(gate.rbegin(), gate.rend());
+  const auto n = static_cast<int64_t>(gate.size());
+  for (const KernelTable* kernels : AvailableKernels()) {
+    std::vector<float> gelu(gate.size());
+    std::vector<float> clamped(gate.size());
+    kernels->gelu_mul(gate.data(), up.data(), n, gelu.data());
+    kernels->clamped_silu_mul(gate.data(), up.data(), n, 1.702F, 7.0F, clamped.data());
+    for (size_t i = 0; i < gate.size(); ++i) {
+      const double g = gate[i];
+      const double inner = std::sqrt(2.0 / M_PI) * (g + 0.044715 * g * g * g);
+      const double exact = 0.5 * g * (1.0 + std::tanh(inner)) * up[i];
+      ASSERT_NEAR(gelu[i], exact, std::abs(exact) * 3e-5 + 1e-7);
+      const double capped = std::min(g, 7.0);
+      const double clamped_up = std::clamp<double>(up[i], -7.0, 7.0);
+      const double swiglu = (clamped_up + 1.0) * capped / (1.0 + std::exp(-1.702 * capped));
+      ASSERT_NEAR(clamped[i], swiglu, std::abs(swiglu) * 2e-6 + 1e-7);
+    }
+  }
+}
+
 // Every row op of a table over x (and y), one result after another; NaNs all made alike.
 std::vector<uint32_t> AllOps(const KernelTable& kernels, const std::vector<float>& x,
                              const std::vector<float>& y) {
@@ -94,6 +136,14 @@ std::vector<uint32_t> AllOps(const KernelTable& kernels, const std::vector<float
   kernels.softmax(out.data(), n);
   keep(out);
   kernels.silu_mul(x.data(), y.data(), n, out.data());
+  keep(out);
+  kernels.layer_norm(x.data(), y.data(), x.data(), n, 1e-5F, out.data());
+  keep(out);
+  kernels.gelu_mul(x.data(), y.data(), n, out.data());
+  keep(out);
+  kernels.clamped_silu_mul(x.data(), y.data(), n, 1.702F, 0.5F, out.data());
+  keep(out);
+  kernels.clamped_silu_mul(y.data(), x.data(), n, 1.702F, 7.0F, out.data());
   keep(out);
   out = y;
   kernels.axpy(-1.37F, x.data(), n, out.data());
@@ -122,6 +172,20 @@ TEST(ElementwiseTest, EveryVariantGivesTheScalarBits) {
             << IsaName(kernels->isa) << " n " << n << " special " << special[extreme];
       }
     }
+  }
+}
+
+TEST(ElementwiseTest, GeluGivesTheScalarBitsOverTheWholeRange) {
+  std::vector<float> gate;
+  for (float x = -30.0F; x < 30.0F; x += 0.0073F) gate.push_back(x);
+  const std::vector<float> one(gate.size(), 1.0F);
+  const auto n = static_cast<int64_t>(gate.size());
+  std::vector<float> truth(gate.size());
+  AvailableKernels().front()->gelu_mul(gate.data(), one.data(), n, truth.data());
+  for (const KernelTable* kernels : AvailableKernels()) {
+    std::vector<float> got(gate.size());
+    kernels->gelu_mul(gate.data(), one.data(), n, got.data());
+    EXPECT_EQ(Hash(got), Hash(truth)) << IsaName(kernels->isa);
   }
 }
 

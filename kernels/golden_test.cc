@@ -23,7 +23,9 @@ uint64_t HashProduct(const KernelTable& kernels, DType dtype, bool q8) {
   return Hash(y);
 }
 
-uint64_t HashAttention(const KernelTable& kernels, KvType type) {
+uint64_t HashAttention(const KernelTable& kernels, KvType type,
+                       const std::vector<int64_t>& first_keys = {},
+                       const std::vector<float>& sinks = {}) {
   const int dim = 72;
   const std::vector<int64_t> n_keys = {1, 64, 65, 150};
   const std::vector<float> k = RandomFloats(3 * kKeyTile * dim, 63);
@@ -52,6 +54,8 @@ uint64_t HashAttention(const KernelTable& kernels, KvType type) {
                   .q = q_rows.data(),
                   .out = out_rows.data(),
                   .n_keys = n_keys.data(),
+                  .first_keys = first_keys.empty() ? nullptr : first_keys.data(),
+                  .sinks = sinks.empty() ? nullptr : sinks.data(),
                   .kv_type = type,
                   .k_tiles = k_tiles.data(),
                   .v_tiles = v_tiles.data(),
@@ -83,6 +87,19 @@ uint64_t HashRowOps(const KernelTable& kernels) {
   kernels.rope_adjacent(out.data(), x.data(), y.data(), 1002);
   keep();
   return Hash(all);
+}
+
+uint64_t HashNormsAndGates(const KernelTable& kernels) {
+  const int64_t n = 1003;
+  const std::vector<float> x = RandomFloats(n, 66);
+  const std::vector<float> y = RandomFloats(n, 67);
+  std::vector<float> out(x.size());
+  kernels.layer_norm(x.data(), y.data(), x.data(), n, 1e-6F, out.data());
+  uint64_t hash = Hash(out);
+  kernels.gelu_mul(x.data(), y.data(), n, out.data());
+  hash = hash * 31 + Hash(out);
+  kernels.clamped_silu_mul(x.data(), y.data(), n, 1.702F, 0.8F, out.data());
+  return hash * 31 + Hash(out);
 }
 
 uint64_t HashRounding(const KernelTable& kernels) {
@@ -142,6 +159,9 @@ std::vector<Golden> AllHashes(const KernelTable& kernels) {
     hashes.push_back({name + ", int8 rows", HashProduct(kernels, dtype, true)});
     hashes.push_back({name + ", f32 rows", HashProduct(kernels, dtype, false)});
   }
+  hashes.push_back({"attention in windows, with sinks",
+                    HashAttention(kernels, KvType::kF16, {0, 20, 64, 70}, {0.5F, -1.0F, 3.0F, 0})});
+  hashes.push_back({"LayerNorm, GELU, clamped SiLU", HashNormsAndGates(kernels)});
   return hashes;
 }
 
@@ -160,7 +180,7 @@ constexpr uint64_t kVersion1[] = {
     0xb449d8831eccc35f, 0xd31a8bc07e446fde, 0x8bf179532e0082d7, 0xe85f7726f2159f2a,
     0x13d6263af74f0205, 0x63e65b4fed9ab1bf, 0xf5b42f6f48c65ac7, 0xa37486e02e779c46,
     0x94e3924fc24a92bd, 0x273492d82c78808c, 0xd54354a53403258a, 0x9c90a657a3fb977b,
-    0x5c1f3e15e0a943be,
+    0x5c1f3e15e0a943be, 0x33e82bfe7a959176, 0x32b2251f866b96db,
 };
 
 TEST(GoldenTest, EveryVariantGivesTheBitsOfVersion1) {

@@ -64,9 +64,13 @@ struct AttendArgs {
   int n_queries;
   const float* const* q;  // [n_queries] rows of head_dim.
   float* const* out;      // [n_queries] rows of head_dim.
-  const int64_t* n_keys;  // [n_queries] query i sees keys [0, n_keys[i]), at least one.
+  const int64_t* n_keys;  // [n_queries] query i sees keys [first_keys[i], n_keys[i]), at least one.
+  const int64_t* first_keys = nullptr;  // [n_queries]; null: all see from key 0 on.
+  const float* sinks = nullptr;         // [n_queries] scores without a value; null: there are none.
   KvType kv_type;
-  const void* const* k_tiles;  // Tile j: keys j * kKeyTile and on, [kKeyTile] rows of KvRowBytes.
+  // Tile j: keys j * kKeyTile and on, [kKeyTile] rows of KvRowBytes. One that no query sees is not
+  // looked at.
+  const void* const* k_tiles;
   const void* const* v_tiles;
   float* scratch;  // AttendScratchFloats(head_dim) floats.
 };
@@ -100,8 +104,13 @@ struct KernelTable {
 
   // elementwise.h
   void (*rms_norm)(const float* x, const float* w, int64_t n, float eps, float* out);
+  void (*layer_norm)(const float* x, const float* w, const float* bias, int64_t n, float eps,
+                     float* out);
   void (*softmax)(float* x, int64_t n);
   void (*silu_mul)(const float* gate, const float* up, int64_t n, float* out);
+  void (*gelu_mul)(const float* gate, const float* up, int64_t n, float* out);
+  void (*clamped_silu_mul)(const float* gate, const float* up, int64_t n, float alpha, float limit,
+                           float* out);
   void (*axpy)(float a, const float* x, int64_t n, float* y);  // y = fma(a, x, y).
   void (*add)(const float* x, int64_t n, float* y);            // y += x.
   // Turns adjacent or half pairs of one head; cos, sin: [head_dim / 2].
@@ -123,7 +132,8 @@ const KernelTable& SelectedKernels();
 // theta^(-2i / dim) for i in [0, dim / 2), in double with our own functions.
 std::vector<double> RopeFrequencies(double theta, int dim);
 // cos and sin of position * frequency for each frequency: computed in double with our own
-// functions, rounded once to f32. out arrays: [frequencies.size()].
-void RopeAngles(int64_t position, std::span<const double> frequencies, float* cos, float* sin);
+// functions, times `magnitude`, rounded once to f32. out arrays: [frequencies.size()].
+void RopeAngles(int64_t position, std::span<const double> frequencies, float* cos, float* sin,
+                double magnitude = 1);
 
 }  // namespace shoal

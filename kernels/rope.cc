@@ -87,11 +87,12 @@ std::vector<double> RopeFrequencies(double theta, int dim) {
   return frequencies;
 }
 
-void RopeAngles(int64_t position, std::span<const double> frequencies, float* cos, float* sin) {
+void RopeAngles(int64_t position, std::span<const double> frequencies, float* cos, float* sin,
+                double magnitude) {
   for (size_t i = 0; i < frequencies.size(); ++i) {
     const SinCos angle = SinAndCos(static_cast<double>(position) * frequencies[i]);
-    cos[i] = static_cast<float>(angle.cos);
-    sin[i] = static_cast<float>(angle.sin);
+    cos[i] = static_cast<float>(angle.cos * magnitude);
+    sin[i] = static_cast<float>(angle.sin * magnitude);
   }
 }
 

@@ -32,6 +32,15 @@ TEST(RopeTest, AnglesAreRightToTheLastBitOfF32) {
   }
 }
 
+TEST(RopeTest, AMagnitudeScalesBeforeTheOneRounding) {
+  const double frequency = 0.37;
+  float cos = 0;
+  float sin = 0;
+  RopeAngles(5, std::span(&frequency, 1), &cos, &sin, 1.25);
+  EXPECT_NEAR(cos, 1.25 * std::cos(5 * 0.37), 0x1p-24);
+  EXPECT_NEAR(sin, 1.25 * std::sin(5 * 0.37), 0x1p-24);
+}
+
 TEST(RopeTest, PositionZeroTurnsNothing) {
   float cos[16];
   float sin[16];

@@ -90,6 +90,11 @@ inline float Exp(float x) {
 }
 
 inline float Silu(float x) { return x / (1.0F + Exp(-x)); }
+// x Phi(x), the tanh form: x / (1 + e^(-2 u)), u = sqrt(2 / pi) (x + 0.044715 x^3); the constants
+// are -2 sqrt(2 / pi) 0.044715 and -2 sqrt(2 / pi).
+inline float Gelu(float x) {
+  return x / (1.0F + Exp(x * std::fma(x * x, -0x1.2444f2p-4F, -0x1.988454p+0F)));
+}
 inline float Sigmoid(float x) { return 1.0F / (1.0F + Exp(-x)); }
 
 // Sums in 16 virtual lanes: element i goes to lane i mod 16, ascending; a short last group is
@@ -108,6 +113,14 @@ struct Lanes16 {
   void Add(const float* a, int64_t n) {
     for (int64_t i = 0; i < n; i += 16) {
       for (int64_t l = 0; l < 16; ++l) lane[l] += i + l < n ? a[i + l] : 0.0F;
+    }
+  }
+  void AddSquaredDistances(const float* a, float from, int64_t n) {
+    for (int64_t i = 0; i < n; i += 16) {
+      for (int64_t l = 0; l < 16; ++l) {
+        const float d = i + l < n ? a[i + l] - from : 0.0F;
+        lane[l] = std::fma(d, d, lane[l]);
+      }
     }
   }
   float Sum() const {

@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "base/quoted.h"
 #include "base/status_macros.h"
+#include "model/config_options.h"
 #include "model/manifest_check.h"
 #include "model/shard.h"
 
@@ -21,7 +22,9 @@ namespace shoal {
 namespace {
 
 constexpr std::string_view kMagic = "SHOALMAN";
+// The second is the first with options behind the config; written only where there are any.
 constexpr uint32_t kManifestVersion = 2;
+constexpr uint32_t kManifestVersionWithOptions = 3;
 constexpr std::string_view kSignPurpose = "shoal manifest 1";
 
 constexpr size_t kMaxNameBytes = 256;
@@ -105,7 +108,7 @@ absl::Status ReadFloats(ByteReader& reader, std::vector<float>& out) {
   return absl::OkStatus();
 }
 
-absl::Status DecodeConfig(ByteReader& reader, ModelConfig& c) {
+absl::Status DecodeConfig(ByteReader& reader, bool has_options, ModelConfig& c) {
   SHOAL_ASSIGN_OR_RETURN(c.architecture, ReadString(reader));
   SHOAL_ASSIGN_OR_RETURN(c.name, ReadString(reader));
   for (int* const number : {&c.n_layers, &c.hidden_dim, &c.n_heads, &c.n_kv_heads, &c.head_dim,
@@ -140,6 +143,7 @@ absl::Status DecodeConfig(ByteReader& reader, ModelConfig& c) {
   SHOAL_ASSIGN_OR_RETURN(const uint32_t n_layers, reader.Count(kMaxLayers, 1));
   c.layers.resize(n_layers);
   for (LayerConfig& layer : c.layers) SHOAL_RETURN_IF_ERROR(ReadFlag(reader, layer.dense));
+  if (has_options) SHOAL_RETURN_IF_ERROR(DecodeOptions(reader, c));
   return ValidateConfig(c);
 }
 
@@ -241,18 +245,20 @@ absl::Status DecodeShard(ByteReader& reader, const std::vector<std::string_view>
   return absl::OkStatus();
 }
 
-absl::Status DecodeHead(ByteReader& reader) {
+// Whether the manifest has options.
+absl::StatusOr<bool> DecodeHead(ByteReader& reader) {
   SHOAL_ASSIGN_OR_RETURN(const std::string_view magic, reader.Bytes(kMagic.size()));
   if (magic != kMagic) {
     return absl::InvalidArgumentError(
         absl::StrCat("its magic is ", Quoted(magic), ", not ", Quoted(kMagic)));
   }
   SHOAL_ASSIGN_OR_RETURN(const uint32_t version, reader.U32());
-  if (version != kManifestVersion) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("its format version is ", version, ", this release reads ", kManifestVersion));
+  if (version != kManifestVersion && version != kManifestVersionWithOptions) {
+    return absl::InvalidArgumentError(absl::StrCat("its format version is ", version,
+                                                   ", this release reads ", kManifestVersion,
+                                                   " and ", kManifestVersionWithOptions));
   }
-  return absl::OkStatus();
+  return version == kManifestVersionWithOptions;
 }
 
 absl::StatusOr<std::vector<std::string_view>> DecodeNames(ByteReader& reader) {
@@ -265,9 +271,9 @@ absl::StatusOr<std::vector<std::string_view>> DecodeNames(ByteReader& reader) {
 }
 
 absl::Status DecodeBody(ByteReader& reader, Manifest& manifest) {
-  SHOAL_RETURN_IF_ERROR(DecodeHead(reader));
+  SHOAL_ASSIGN_OR_RETURN(const bool has_options, DecodeHead(reader));
   SHOAL_ASSIGN_OR_RETURN(manifest.name, ReadString(reader));
-  SHOAL_RETURN_IF_ERROR(DecodeConfig(reader, manifest.config));
+  SHOAL_RETURN_IF_ERROR(DecodeConfig(reader, has_options, manifest.config));
   SHOAL_ASSIGN_OR_RETURN(const std::vector<std::string_view> names, DecodeNames(reader));
   SHOAL_ASSIGN_OR_RETURN(const uint32_t n_shards, reader.Count(kMaxShards, kMinShardBytes));
   manifest.shards.resize(n_shards);
@@ -297,9 +303,11 @@ uint64_t Manifest::n_bytes() const {
 std::string EncodeManifest(const Manifest& manifest) {
   ByteWriter writer;
   writer.Bytes(kMagic);
-  writer.U32(kManifestVersion);
+  const bool has_options = HasOptions(manifest.config);
+  writer.U32(has_options ? kManifestVersionWithOptions : kManifestVersion);
   writer.String(manifest.name);
   EncodeConfig(manifest.config, writer);
+  if (has_options) EncodeOptions(manifest.config, writer);
   const NameTable names(manifest);
   names.Encode(writer);
   writer.U32(static_cast<uint32_t>(manifest.shards.size()));

@@ -182,6 +182,58 @@ TEST(ManifestTest, OtherBytesThatMeanTheSameAreRefused) {
   EXPECT_THAT(ErrorOf(Patched(bytes, n_names, "\xFF\xFF\xFF\xFF")), HasSubstr("a count of"));
 }
 
+// Goal: a model without options keeps the bytes it had; one with options gets them back, and no
+// other bytes.
+TEST(ManifestTest, OptionsFollowTheConfigWhereThereAreAny) {
+  Manifest manifest = Sound();
+  EXPECT_EQ(EncodeManifest(manifest)[8], 2);
+  manifest.config.layers.resize(static_cast<size_t>(manifest.config.n_layers));
+  const std::string without = EncodeManifest(manifest);
+  EXPECT_EQ(without[8], 2);
+  manifest.config.layers.back().window = 16;
+  const std::string bytes = EncodeManifest(manifest);
+  EXPECT_EQ(bytes[8], 3);
+  const auto decoded = DecodeManifest(bytes);
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  EXPECT_EQ(decoded->config.layers, manifest.config.layers);
+
+  const size_t at = bytes.find("layers.window");
+  const size_t count = at + 13;
+  const size_t last_value = count + 4 + 8 * (manifest.config.layers.size() - 1);
+  EXPECT_THAT(ErrorOf(Patched(bytes, at, "X")), HasSubstr("option 'Xayers.window' is unknown"));
+  EXPECT_THAT(ErrorOf(Patched(bytes, count, "\x01")), HasSubstr("not as many as it takes"));
+  EXPECT_THAT(ErrorOf(Patched(bytes, last_value, std::string(8, '\x7F'))),
+              HasSubstr("out of its type's range"));
+  EXPECT_THAT(ErrorOf(Patched(bytes, last_value, std::string(1, '\0'))),
+              HasSubstr("not in its canonical encoding"));
+  EXPECT_THAT(ErrorOf(Patched(without, 8, "\x03")), HasSubstr("manifest: "));
+}
+
+TEST(ManifestTest, EveryKindOfOptionComesBack) {
+  Manifest manifest = Sound();
+  ModelConfig& config = manifest.config;
+  config.activation = Activation::kClampedSilu;
+  config.swiglu_alpha = 1.702F;
+  config.swiglu_limit = 7;
+  config.norm = NormKind::kLayer;
+  config.local_rope_theta = 1e4;
+  config.long_rope_divisors.assign(static_cast<size_t>(config.rope_dim) / 2, 1.5F);
+  config.rope_original_context = 4096;
+  config.layers.assign(static_cast<size_t>(config.n_layers), {.rope = LayerRope::kLocal});
+  const std::string bytes = EncodeManifest(manifest);
+  const auto decoded = DecodeManifest(bytes);
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  EXPECT_EQ(decoded->config.activation, config.activation);
+  EXPECT_EQ(decoded->config.swiglu_alpha, config.swiglu_alpha);
+  EXPECT_EQ(decoded->config.norm, config.norm);
+  EXPECT_EQ(decoded->config.local_rope_theta, config.local_rope_theta);
+  EXPECT_EQ(decoded->config.long_rope_divisors, config.long_rope_divisors);
+  EXPECT_EQ(decoded->config.rope_original_context, config.rope_original_context);
+  EXPECT_EQ(decoded->config.layers, config.layers);
+  const size_t value = bytes.find("activation") + 10 + 4;
+  EXPECT_THAT(ErrorOf(Patched(bytes, value, "\x03")), HasSubstr("out of its type's range"));
+}
+
 TEST(ManifestTest, EveryTruncationIsRefused) {
   const std::string bytes = EncodeManifest(MakeTestModel(1, 1).manifest);
   for (size_t n = 0; n < bytes.size(); ++n) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/limits.h"
@@ -24,6 +25,43 @@ absl::Status FiniteAndPositive(std::string_view field, double value) {
       absl::StrCat(std::string(field), " is ", value, ", not a finite number above 0"));
 }
 
+absl::Status CheckDivisors(std::string_view field, const std::vector<float>& divisors, int dim) {
+  if (divisors.empty()) return absl::OkStatus();
+  if (divisors.size() != static_cast<size_t>(dim) / 2) {
+    return absl::InvalidArgumentError(absl::StrCat(std::string(field), " has ", divisors.size(),
+                                                   " entries, not rope_dim / 2 = ", dim / 2));
+  }
+  for (const float divisor : divisors) {
+    SHOAL_RETURN_IF_ERROR(
+        FiniteAndPositive(absl::StrCat("an entry of ", std::string(field)), divisor));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckRope(const ModelConfig& c) {
+  SHOAL_RETURN_IF_ERROR(FiniteAndPositive("rope_theta", c.rope_theta));
+  SHOAL_RETURN_IF_ERROR(FiniteAndPositive("rope_magnitude", c.rope_magnitude));
+  SHOAL_RETURN_IF_ERROR(CheckDivisors("rope_divisors", c.rope_divisors, c.rope_dim));
+  SHOAL_RETURN_IF_ERROR(CheckDivisors("long_rope_divisors", c.long_rope_divisors, c.rope_dim));
+  const bool two_lists = !c.long_rope_divisors.empty();
+  SHOAL_RETURN_IF_ERROR(InRange("rope_original_context", c.rope_original_context, two_lists ? 1 : 0,
+                                two_lists ? kMaxContext : 0));
+  const bool local = std::ranges::any_of(
+      c.layers, [](const LayerConfig& layer) { return layer.rope == LayerRope::kLocal; });
+  if (!local && c.local_rope_theta == 0) return absl::OkStatus();
+  return FiniteAndPositive("local_rope_theta", c.local_rope_theta);
+}
+
+absl::Status CheckGates(const ModelConfig& c) {
+  if (c.activation == Activation::kClampedSilu) {
+    SHOAL_RETURN_IF_ERROR(FiniteAndPositive("swiglu_alpha", c.swiglu_alpha));
+    SHOAL_RETURN_IF_ERROR(FiniteAndPositive("swiglu_limit", c.swiglu_limit));
+  }
+  if (c.gating != Gating::kSparseMixer) return absl::OkStatus();
+  SHOAL_RETURN_IF_ERROR(InRange("top_k of SparseMixer", c.top_k, 2, 2));
+  return FiniteAndPositive("router_jitter", c.router_jitter);
+}
+
 // A shared expert takes an id and a pick of its own.
 absl::Status CheckExperts(const ModelConfig& c) {
   const int n_shared = c.shared_ffn_dim > 0 ? 1 : 0;
@@ -37,30 +75,23 @@ absl::Status CheckExperts(const ModelConfig& c) {
     return absl::InvalidArgumentError(
         absl::StrCat("layers has ", c.layers.size(), " entries, not n_layers = ", c.n_layers));
   }
+  for (const LayerConfig& layer : c.layers) {
+    SHOAL_RETURN_IF_ERROR(InRange("window", layer.window, 0, kMaxContext));
+  }
   bool any_dense = false;
   for (int layer = 0; layer < c.n_layers; ++layer) any_dense = any_dense || c.IsDense(layer);
   return InRange("dense_ffn_dim", c.dense_ffn_dim, any_dense ? 1 : 0, any_dense ? kMaxDim : 0);
 }
 
 absl::Status CheckScales(const ModelConfig& c) {
-  SHOAL_RETURN_IF_ERROR(FiniteAndPositive("rope_theta", c.rope_theta));
+  SHOAL_RETURN_IF_ERROR(CheckRope(c));
+  SHOAL_RETURN_IF_ERROR(CheckGates(c));
   SHOAL_RETURN_IF_ERROR(FiniteAndPositive("rms_norm_eps", c.rms_norm_eps));
   SHOAL_RETURN_IF_ERROR(FiniteAndPositive("embedding_scale", c.embedding_scale));
   SHOAL_RETURN_IF_ERROR(FiniteAndPositive("residual_scale", c.residual_scale));
   SHOAL_RETURN_IF_ERROR(FiniteAndPositive("logit_divisor", c.logit_divisor));
-  if (c.attention_scale != 0) {
-    SHOAL_RETURN_IF_ERROR(FiniteAndPositive("attention_scale", c.attention_scale));
-  }
-  if (c.rope_divisors.empty()) return absl::OkStatus();
-  if (c.rope_divisors.size() != static_cast<size_t>(c.rope_dim) / 2) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("rope_divisors has ", c.rope_divisors.size(),
-                     " entries, not rope_dim / 2 = ", c.rope_dim / 2));
-  }
-  for (const float divisor : c.rope_divisors) {
-    SHOAL_RETURN_IF_ERROR(FiniteAndPositive("an entry of rope_divisors", divisor));
-  }
-  return absl::OkStatus();
+  if (c.attention_scale == 0) return absl::OkStatus();
+  return FiniteAndPositive("attention_scale", c.attention_scale);
 }
 
 absl::Status CheckCounts(const ModelConfig& c) {

@@ -15,9 +15,25 @@ enum class RopePairing : uint8_t { kHalf, kAdjacent };
 // projection before it is cut into heads.
 enum class QkNorm : uint8_t { kNone, kHead, kHeadAfterRope, kWhole };
 
+// Norms of whole rows: by the root of the mean square, or LayerNorm, which also has a bias.
+enum class NormKind : uint8_t { kRms, kLayer };
+
+// What an expert makes of gate and up: silu(gate) * up, gelu(gate) * up in GELU's tanh form, or the
+// clamped form that swiglu_alpha and swiglu_limit are for.
+enum class Activation : uint8_t { kSilu, kGelu, kClampedSilu };
+
+// How a row's experts are chosen and weighted: by softmax, or by SparseMixer (Liu et al. 2024,
+// arXiv:2409.12136), two one after the other among those that nearly tie.
+enum class Gating : uint8_t { kSoftmax, kSparseMixer };
+
+// Which angles turn the heads of a layer: the model's, those of local_rope_theta, or none.
+enum class LayerRope : uint8_t { kModel, kLocal, kNone };
+
 // What may differ from layer to layer.
 struct LayerConfig {
   bool dense = false;  // One feed-forward block for every row, in a model that has routed experts.
+  int window = 0;      // A row sees itself and the window - 1 positions before it; 0: all of them.
+  LayerRope rope = LayerRope::kModel;
   friend bool operator==(const LayerConfig&, const LayerConfig&) = default;
 };
 
@@ -51,15 +67,30 @@ struct ModelConfig {
   int shared_ffn_dim = 0;        // Width of the shared expert; 0: there is none.
   bool shared_gate = false;      // The shared expert's weight is sigmoid(w . x), otherwise 1.
   int rope_dim = 0;              // The first that many elements of a head turn.
-  // [rope_dim / 2] or empty: what the frequency of each pair is divided by.
+  // [rope_dim / 2] or empty: what the frequency of each pair is divided by,
   std::vector<float> rope_divisors;
-  float attention_scale = 0;  // Of scores; 0: 1 / sqrt(head_dim).
-  float embedding_scale = 1;  // Embeddings are multiplied by it,
-  float residual_scale = 1;   // what a block adds to the residual stream is,
-  float logit_divisor = 1;    // and logits are divided by this.
+  // and, where not empty, in sequences that may grow longer than rope_original_context.
+  std::vector<float> long_rope_divisors;
+  int rope_original_context = 0;
+  float rope_magnitude = 1;     // Cosines and sines are multiplied by it.
+  double local_rope_theta = 0;  // Of layers with LayerRope::kLocal; nothing else applies to them.
+  float attention_scale = 0;    // Of scores; 0: 1 / sqrt(head_dim).
+  float embedding_scale = 1;    // Embeddings are multiplied by it,
+  float residual_scale = 1;     // what a block adds to the residual stream is,
+  float logit_divisor = 1;      // and logits are divided by this.
+  NormKind norm = NormKind::kRms;
+  Activation activation = Activation::kSilu;
+  float swiglu_alpha = 0;  // Of Activation::kClampedSilu alone, as is the next.
+  float swiglu_limit = 0;
+  Gating gating = Gating::kSoftmax;
+  float router_jitter = 0;  // Of Gating::kSparseMixer: half of how far below the best still ties.
   // [n_layers], or empty where all layers are alike.
   std::vector<LayerConfig> layers;
 
+  // What of the layer is not as in most models.
+  LayerConfig Layer(int layer) const {
+    return layers.empty() ? LayerConfig{} : layers[static_cast<size_t>(layer)];
+  }
   bool IsDense(int layer) const {
     return n_experts == 0 || (!layers.empty() && layers[static_cast<size_t>(layer)].dense);
   }

@@ -50,6 +50,28 @@ TEST(ModelConfigTest, NamesTheFieldTheValueAndTheBound) {
   EXPECT_EQ(ErrorWith([](auto& c) { c.rope_dim = 34; }), "rope_dim is 34, not in [2, 32]");
   EXPECT_EQ(ErrorWith([](auto& c) { c.layers.resize(2); }),
             "layers has 2 entries, not n_layers = 3");
+  EXPECT_EQ(ErrorWith([](auto& c) { c.long_rope_divisors = {1}; }),
+            "long_rope_divisors has 1 entries, not rope_dim / 2 = 16");
+  EXPECT_EQ(ErrorWith([](auto& c) { c.long_rope_divisors.assign(16, 1); }),
+            "rope_original_context is 0, not in [1, 16777216]");
+  EXPECT_EQ(ErrorWith([](auto& c) { c.rope_original_context = 1; }),
+            "rope_original_context is 1, not in [0, 0]");
+  EXPECT_THAT(ErrorWith([](auto& c) { c.rope_magnitude = 0; }), HasSubstr("rope_magnitude is 0"));
+  EXPECT_THAT(ErrorWith([](auto& c) { c.layers.assign(3, {.rope = LayerRope::kLocal}); }),
+              HasSubstr("local_rope_theta is 0"));
+  EXPECT_THAT(ErrorWith([](auto& c) { c.local_rope_theta = -1; }),
+              HasSubstr("local_rope_theta is -1"));
+  EXPECT_THAT(ErrorWith([](auto& c) { c.activation = Activation::kClampedSilu; }),
+              HasSubstr("swiglu_alpha is 0"));
+  EXPECT_THAT(
+      ErrorWith([](auto& c) { c.activation = Activation::kClampedSilu, c.swiglu_alpha = 1; }),
+      HasSubstr("swiglu_limit is 0"));
+  EXPECT_THAT(ErrorWith([](auto& c) { c.gating = Gating::kSparseMixer; }),
+              HasSubstr("router_jitter is 0"));
+  EXPECT_THAT(ErrorWith([](auto& c) { c.gating = Gating::kSparseMixer, c.top_k = 3; }),
+              HasSubstr("top_k of SparseMixer is 3, not in [2, 2]"));
+  EXPECT_EQ(ErrorWith([](auto& c) { c.layers.assign(3, {.window = -1}); }),
+            "window is -1, not in [0, 16777216]");
   EXPECT_EQ(ErrorWith([](auto& c) { c.rope_divisors = {1}; }),
             "rope_divisors has 1 entries, not rope_dim / 2 = 16");
   EXPECT_THAT(ErrorWith([](auto& c) { c.rope_divisors.assign(16, 0); }),

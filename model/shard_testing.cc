@@ -76,6 +76,7 @@ TestModel MakeTestModel(int n_layers, int n_experts, uint64_t seed) {
                            .norm_topk_prob = true,
                            .rope_dim = 8,
                            .rope_divisors = {},
+                           .long_rope_divisors = {},
                            .layers = {}};
   const auto add = [&](ShardKind kind, int layer, int expert) {
     TestShard shard = MakeShard(kind, layer, expert, seed * 1000 + model.files.size());

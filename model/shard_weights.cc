@@ -41,7 +41,7 @@ class ShardWeights::Builder {
     tensor.info.name = TensorName(spec, layer);
     tensor.info.shape = TensorShape(spec, manifest_.config);
     tensor.info.file_offset = out_->tensors_.size();
-    if (spec.optional && manifest_.config.tied_embeddings) return absl::OkStatus();
+    if (IsLeftOut(spec, layer)) return absl::OkStatus();
     if (PlaceOf(spec) == TensorPlace::kExpert) {
       for (int expert = 0; expert < manifest_.config.NumExperts(layer); ++expert) {
         if (!HoldsExpert(spec, manifest_.config, layer, expert)) continue;
@@ -61,6 +61,16 @@ class ShardWeights::Builder {
     out_->index_.emplace(tensor.info.name, out_->tensors_.size());
     out_->tensors_.push_back(std::move(tensor));
     return absl::OkStatus();
+  }
+
+  // An output head that is the embedding; or what the model may lack, and does.
+  bool IsLeftOut(const TensorSpec& spec, int layer) const {
+    if (!spec.optional) return false;
+    if (spec.role == TensorRole::kOutput) return manifest_.config.tied_embeddings;
+    const ShardInfo* shard =
+        manifest_.Find(layer < 0 ? ShardKind::kOutput : ShardKind::kTrunkLayer, layer);
+    return shard != nullptr && std::ranges::find(shard->tensors, TensorName(spec, layer),
+                                                 &ShardTensor::name) == shard->tensors.end();
   }
 
   absl::Status AddSlice(const ShardInfo* shard, const TensorSpec& spec, int expert,

@@ -9,8 +9,9 @@
 namespace shoal {
 namespace {
 
-constexpr const Family* kFamilies[] = {&kGraniteMoe, &kHunyuanMoe, &kInternLm2, &kLlama,   &kOlmoe,
-                                       &kQwen2,      &kQwen2Moe,   &kQwen3,     &kQwen3Moe};
+constexpr const Family* kFamilies[] = {
+    &kGemma3, &kGptOss, &kGraniteMoe, &kHunyuanMoe, &kInternLm2, &kLlama,   &kOlmoe,
+    &kPhi3,   &kPhiMoe, &kQwen2,      &kQwen2Moe,   &kQwen3,     &kQwen3Moe};
 
 void Replace(std::string* name, char mark, int number) {
   const size_t at = name->find(mark);
@@ -85,6 +86,8 @@ int64_t ExtentOf(Extent extent, const ModelConfig& config) {
       return config.head_dim;
     case Extent::kGroupQueries:
       return int64_t{config.n_heads} / config.n_kv_heads * config.head_dim;
+    case Extent::kHeads:
+      return config.n_heads;
     case Extent::kExperts:
       return config.n_experts;
     case Extent::kFfn:
@@ -119,6 +122,10 @@ bool Applies(const TensorSpec& spec, const ModelConfig& config, int layer) {
     case TensorRole::kFfnGateExps:
     case TensorRole::kFfnUpExps:
     case TensorRole::kFfnDownExps:
+    case TensorRole::kFfnGateInpBias:
+    case TensorRole::kFfnGateExpsBias:
+    case TensorRole::kFfnUpExpsBias:
+    case TensorRole::kFfnDownExpsBias:
       return !config.IsDense(layer);
     case TensorRole::kSharedGateInp:
       return config.HasSharedExpert(layer) && config.shared_gate;
@@ -134,6 +141,8 @@ bool Applies(const TensorSpec& spec, const ModelConfig& config, int layer) {
 TensorPlace PlaceOf(const TensorSpec& spec) {
   switch (spec.role) {
     case TensorRole::kRopeFreqs:
+    case TensorRole::kRopeFactorsShort:
+    case TensorRole::kRopeFactorsLong:
       return TensorPlace::kConfig;
     case TensorRole::kTokenEmbd:
       return TensorPlace::kEmbedding;
@@ -143,6 +152,9 @@ TensorPlace PlaceOf(const TensorSpec& spec) {
     case TensorRole::kFfnGateExps:
     case TensorRole::kFfnUpExps:
     case TensorRole::kFfnDownExps:
+    case TensorRole::kFfnGateExpsBias:
+    case TensorRole::kFfnUpExpsBias:
+    case TensorRole::kFfnDownExpsBias:
     case TensorRole::kFfnGateShexp:
     case TensorRole::kFfnUpShexp:
     case TensorRole::kFfnDownShexp:
@@ -160,19 +172,24 @@ std::array<TensorRole, 3> ExpertRoles(const ModelConfig& config, int layer, int 
 }
 
 bool HoldsExpert(const TensorSpec& spec, const ModelConfig& config, int layer, int expert) {
-  const auto roles = ExpertRoles(config, layer, expert);
-  return std::find(roles.begin(), roles.end(), spec.role) != roles.end();
+  const auto has = [&](const auto& roles) {
+    return std::find(roles.begin(), roles.end(), spec.role) != roles.end();
+  };
+  const bool routed = !config.IsDense(layer) && expert < config.n_experts;
+  return has(ExpertRoles(config, layer, expert)) || (routed && has(kExpertBiasRoles));
 }
 
 bool IsExpertStack(const TensorSpec& spec) {
-  return spec.shape[0] == Extent::kExperts && spec.shape[2] != Extent::kNone;
+  return spec.shape[0] == Extent::kExperts && PlaceOf(spec) == TensorPlace::kExpert;
 }
 
-std::string TensorName(const TensorSpec& spec, int layer) {
-  std::string name(spec.name);
+std::string TensorName(std::string_view pattern, int layer) {
+  std::string name(pattern);
   Replace(&name, '#', layer);
   return name;
 }
+
+std::string TensorName(const TensorSpec& spec, int layer) { return TensorName(spec.name, layer); }
 
 std::string TensorName(const Family& family, TensorRole role, int layer) {
   const TensorSpec* spec = FindSpec(family, role);

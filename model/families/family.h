@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <climits>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -29,15 +30,29 @@ enum class TensorRole : uint8_t {
   kAttnQBias,
   kAttnKBias,
   kAttnVBias,
+  kAttnOutputBias,
+  kAttnSinks,
+  kAttnPostNorm,  // Of attention's output, before it is added.
   kFfnNorm,
+  kFfnPostNorm,
+  kOutputNormBias,  // Biases of LayerNorms.
+  kAttnNormBias,
+  kFfnNormBias,
+  kOutputBias,
   kRopeFreqs,  // Divisors of rope's frequencies: a file's way to say ModelConfig::rope_divisors.
-  kFfnGate,    // The block of a dense layer.
+  kRopeFactorsShort,  // The same of longrope, whose other list is ModelConfig::long_rope_divisors.
+  kRopeFactorsLong,
+  kFfnGate,  // The block of a dense layer.
   kFfnUp,
   kFfnDown,
   kFfnGateInp,   // The router: one row of scores' weights per expert.
   kFfnGateExps,  // Expert stacks: [n_experts, rows, cols].
   kFfnUpExps,
   kFfnDownExps,
+  kFfnGateInpBias,
+  kFfnGateExpsBias,  // Biases of the experts' matrices: [n_experts, rows].
+  kFfnUpExpsBias,
+  kFfnDownExpsBias,
   kSharedGateInp,  // What the shared expert's weight is the sigmoid of.
   kFfnGateShexp,   // The shared expert.
   kFfnUpShexp,
@@ -53,6 +68,7 @@ enum class Extent : uint8_t {
   kKeys,     // n_kv_heads * head_dim.
   kHeadDim,
   kGroupQueries,  // The rows of q whose heads share a kv head.
+  kHeads,
   kExperts,
   kFfn,
   kDenseFfn,
@@ -71,6 +87,12 @@ struct TensorSpec {
   std::array<Extent, 3> shape;  // Outermost first, filled from the left.
   bool f32_only = false;        // Norms and routers: stored whole, never quantized.
   bool optional = false;        // May be absent: an output head then is the embedding.
+};
+
+// A file's tensor that has the rows of several, one part behind the other.
+struct FusedTensor {
+  std::string_view name;  // "#" stands for the layer.
+  std::span<const TensorRole> parts;
 };
 
 // How a tensor lies in the stored one that has it.
@@ -142,6 +164,9 @@ struct CheckpointType {
   std::span<const ConfigKey> keys = {};
 };
 
+// A window_period that no layer ends.
+inline constexpr int kEveryLayer = INT_MAX;
+
 // One architecture: what it implies without saying so in the file, and the tensors it has.
 struct Family {
   std::string_view architecture;  // As general.architecture spells it.
@@ -149,7 +174,21 @@ struct Family {
   QkNorm qk_norm = QkNorm::kNone;
   bool norm_topk_prob = false;   // Chosen experts' weights are divided by their sum.
   bool optional_shared = false;  // Some models of the family have no shared expert.
+  // Layer i has the file's window unless i + 1 is a multiple of this; 0: no layer has.
+  int window_period = 0;
+  double local_rope_theta = 0;  // Of layers with a window, where they have angles of their own.
+  bool yarn_truncates = true;   // YarnScaling::truncate.
+  NormKind norm = NormKind::kRms;
+  Activation activation = Activation::kSilu;
+  float swiglu_alpha = 0;
+  float swiglu_limit = 0;
+  Gating gating = Gating::kSoftmax;
+  float router_jitter = 0;
+  bool scaled_embeddings = false;  // Embeddings are multiplied by sqrt(hidden_dim).
+  // The one model with that many layers has scores divided by sqrt(hidden_dim / n_heads).
+  int n_layers_scaled_by_width = 0;
   std::span<const TensorSpec> tensors;
+  std::span<const FusedTensor> fused = {};
   std::span<const CheckpointType> checkpoints = {};
 };
 
@@ -196,17 +235,23 @@ bool Applies(const TensorSpec& spec, const ModelConfig& config, int layer);
 
 TensorPlace PlaceOf(const TensorSpec& spec);
 
-// True if it is a stack of the routed experts' matrices: [n_experts, rows, cols].
+// True if it is a stack of the routed experts' matrices, [n_experts, rows, cols], or of their
+// biases.
 bool IsExpertStack(const TensorSpec& spec);
 
 // The roles of one expert's gate, up and down matrices.
 std::array<TensorRole, 3> ExpertRoles(const ModelConfig& config, int layer, int expert);
+// Those of the biases of a routed expert's, in some families.
+inline constexpr std::array kExpertBiasRoles = {
+    TensorRole::kFfnGateExpsBias, TensorRole::kFfnUpExpsBias, TensorRole::kFfnDownExpsBias};
 
-// True if expert `expert` of `layer` has its matrix, or a slice of the stack, in such a tensor.
+// True if expert `expert` of `layer` has its matrix or bias, or a slice of the stack, in such a
+// tensor.
 bool HoldsExpert(const TensorSpec& spec, const ModelConfig& config, int layer, int expert);
 
 // The tensor's name in a file. `layer` counts for per-layer tensors only.
 std::string TensorName(const TensorSpec& spec, int layer);
+std::string TensorName(std::string_view pattern, int layer);
 // The same by role; the family must have that role.
 std::string TensorName(const Family& family, TensorRole role, int layer = 0);
 

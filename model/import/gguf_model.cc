@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <cmath>
 #include <filesystem>
 #include <span>
 #include <string_view>
@@ -10,14 +11,16 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/limits.h"
 #include "base/quoted.h"
 #include "base/status_macros.h"
 #include "model/families/family.h"
+#include "model/import/fused_tensors.h"
+#include "model/import/gguf_keys.h"
+#include "model/import/gguf_rope.h"
 
 namespace shoal {
 namespace {
-
-constexpr char kRemake[] = "; convert the model again";
 
 struct CountKey {
   std::string_view key;  // After "<architecture>.".
@@ -36,13 +39,12 @@ struct NeutralCount {
 };
 constexpr NeutralCount kNeutralCounts[] = {
     {"leading_dense_block_count", 0},
-    {"attention.sliding_window", 0},
     {"expert_gating_func", 1},  // Softmax.
     {"expert_group_count", 1},
 };
 
 // The same for numbers with a fraction; 0 stands for "none" in some files.
-constexpr std::string_view kNeutralScales[] = {"expert_weights_scale", "rope.scaling.attn_factor",
+constexpr std::string_view kNeutralScales[] = {"expert_weights_scale", "rope.scale_linear",
                                                "attn_logit_softcapping", "final_logit_softcapping"};
 
 struct ScaleKey {
@@ -56,8 +58,6 @@ constexpr ScaleKey kScaleKeys[] = {
     {"logit_scale", &ModelConfig::logit_divisor},
 };
 
-constexpr double kUsualRopeTheta = 10000;  // Where no key says another.
-
 // Files differ in whether a single row is a vector or a matrix of one row.
 std::span<const int64_t> WithoutOnes(std::span<const int64_t> shape) {
   while (shape.size() > 1 && shape.front() == 1) shape = shape.subspan(1);
@@ -65,15 +65,22 @@ std::span<const int64_t> WithoutOnes(std::span<const int64_t> shape) {
 }
 
 // Reads one architecture's keys and checks one file's tensors against them.
-class ConfigReader {
+class ConfigReader : private GgufKeys {
  public:
-  ConfigReader(const GgufReader& file, const Family& family) : file_(file), family_(family) {}
+  ConfigReader(const GgufReader& file, const Family& family)
+      : GgufKeys(file, family.architecture), file_(file), family_(family) {}
 
   absl::StatusOr<ModelConfig> Read() {
     config_.architecture = std::string(family_.architecture);
     config_.rope_pairing = family_.rope_pairing;
     config_.qk_norm = family_.qk_norm;
     config_.norm_topk_prob = family_.norm_topk_prob;
+    config_.norm = family_.norm;
+    config_.activation = family_.activation;
+    config_.swiglu_alpha = family_.swiglu_alpha;
+    config_.swiglu_limit = family_.swiglu_limit;
+    config_.gating = family_.gating;
+    config_.router_jitter = family_.router_jitter;
     if (file_.Has("general.name")) {
       SHOAL_ASSIGN_OR_RETURN(config_.name, file_.GetString("general.name"));
     }
@@ -81,38 +88,14 @@ class ConfigReader {
     SHOAL_RETURN_IF_ERROR(RefuseUncomputed());
     SHOAL_RETURN_IF_ERROR(ReadExperts());
     SHOAL_RETURN_IF_ERROR(ReadVocabSize());
-    SHOAL_RETURN_IF_ERROR(ReadRopeDivisors());
-    if (absl::Status s = ValidateConfig(config_); !s.ok()) return Refuse(s.message());
+    SHOAL_RETURN_IF_ERROR(ReadRope(*this, family_, &config_));
+    SHOAL_RETURN_IF_ERROR(ReadWindows());
+    if (absl::Status s = ValidateConfig(config_); !s.ok()) return Refuse(std::string(s.message()));
     SHOAL_RETURN_IF_ERROR(CheckTensors());
     return std::move(config_);
   }
 
  private:
-  absl::Status Refuse(absl::string_view message) const {
-    return absl::InvalidArgumentError(absl::StrCat(file_.path(), ": ", message, kRemake));
-  }
-
-  std::string Key(std::string_view name) const {
-    return absl::StrCat(std::string(family_.architecture), ".", std::string(name));
-  }
-
-  absl::StatusOr<int> ReadCount(std::string_view name) const {
-    SHOAL_ASSIGN_OR_RETURN(const uint64_t value, file_.GetUint(Key(name)));
-    if (value <= INT_MAX) return static_cast<int>(value);
-    return Refuse(
-        absl::StrCat("key ", Quoted(Key(name)), " is ", value, ", above the limit of ", INT_MAX));
-  }
-
-  absl::StatusOr<int> ReadCountOr(std::string_view name, int otherwise) const {
-    if (!file_.Has(Key(name))) return otherwise;
-    return ReadCount(name);
-  }
-
-  absl::StatusOr<double> ReadFloatOr(std::string_view name, double otherwise) const {
-    if (!file_.Has(Key(name))) return otherwise;
-    return file_.GetFloat(Key(name));
-  }
-
   // How many experts, and how wide. A family with both kinds of layers says by its count of experts
   // which a model has; widths of shared experts are their tensors': the key for them is unreliable.
   absl::Status ReadExperts() {
@@ -152,19 +135,6 @@ class ConfigReader {
     return absl::OkStatus();
   }
 
-  // Before ValidateConfig, which looks at their number and range.
-  absl::Status ReadRopeDivisors() {
-    const TensorSpec* spec = FindSpec(family_, TensorRole::kRopeFreqs);
-    const TensorInfo* tensor = spec == nullptr ? nullptr : file_.Find(TensorName(*spec, 0));
-    if (tensor == nullptr) return absl::OkStatus();
-    const std::vector<int64_t> shape = TensorShape(*spec, config_);
-    if (tensor->shape != shape || tensor->dtype != DType::kF32) {
-      return CheckTensor(*spec, tensor->name);  // Says what is wrong.
-    }
-    config_.rope_divisors.resize(static_cast<size_t>(shape[0]));
-    return file_.Read(*tensor, 0, std::as_writable_bytes(std::span(config_.rope_divisors)));
-  }
-
   absl::Status ReadNumbers() {
     for (const CountKey& count : kCountKeys) {
       SHOAL_ASSIGN_OR_RETURN(config_.*count.field, ReadCount(count.key));
@@ -173,9 +143,8 @@ class ConfigReader {
                            ReadCountOr("attention.head_count_kv", config_.n_heads));
     const int usual_dim = config_.n_heads > 0 ? config_.hidden_dim / config_.n_heads : 0;
     SHOAL_ASSIGN_OR_RETURN(config_.head_dim, ReadCountOr("attention.key_length", usual_dim));
-    config_.rope_dim = config_.head_dim;
     SHOAL_ASSIGN_OR_RETURN(config_.context_length, ReadCount("context_length"));
-    SHOAL_ASSIGN_OR_RETURN(config_.rope_theta, ReadFloatOr("rope.freq_base", kUsualRopeTheta));
+    SetImpliedScales();
     for (const ScaleKey& scale : kScaleKeys) {
       SHOAL_ASSIGN_OR_RETURN(const double value, ReadFloatOr(scale.key, config_.*scale.field));
       config_.*scale.field = static_cast<float>(value);
@@ -198,26 +167,45 @@ class ConfigReader {
           absl::StrCat(file_.path(), ": key ", Quoted(Key(name)), " is ", value,
                        "; only 0 and 1 are computed here: use another model"));
     }
-    SHOAL_RETURN_IF_ERROR(
-        RequireCount("attention.value_length", static_cast<uint64_t>(config_.head_dim)));
-    SHOAL_RETURN_IF_ERROR(
-        RequireCount("rope.dimension_count", static_cast<uint64_t>(config_.head_dim)));
-    const std::string scaling = Key("rope.scaling.type");
-    if (!file_.Has(scaling)) return absl::OkStatus();
-    SHOAL_ASSIGN_OR_RETURN(const std::string type, file_.GetString(scaling));
-    if (type == "none") return absl::OkStatus();
-    return absl::InvalidArgumentError(
-        absl::StrCat(file_.path(), ": key ", Quoted(scaling), " is ", Quoted(type),
-                     ", which is not computed; use a model converted without rope scaling"));
+    return RequireCount("attention.value_length", static_cast<uint64_t>(config_.head_dim));
   }
 
-  absl::Status RequireCount(std::string_view name, uint64_t wanted) const {
-    if (!file_.Has(Key(name))) return absl::OkStatus();
-    SHOAL_ASSIGN_OR_RETURN(const uint64_t value, file_.GetUint(Key(name)));
-    if (value == wanted) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat(file_.path(), ": key ", Quoted(Key(name)),
-                                                   " is ", value, "; only ", wanted,
-                                                   " is computed here: use another model"));
+  // What a family implies by its numbers; a key may still say otherwise.
+  void SetImpliedScales() {
+    if (family_.scaled_embeddings) {
+      config_.embedding_scale = std::sqrt(static_cast<float>(config_.hidden_dim));
+    }
+    if (config_.n_layers == family_.n_layers_scaled_by_width && config_.hidden_dim > 0) {
+      config_.attention_scale =
+          std::sqrt(static_cast<float>(config_.n_heads) / static_cast<float>(config_.hidden_dim));
+    }
+  }
+
+  // Which layers have the file's window, and angles of their own with it. One that covers the whole
+  // context is none.
+  absl::Status ReadWindows() {
+    constexpr std::string_view kWindow = "attention.sliding_window";
+    constexpr std::string_view kPeriod = "attention.sliding_window_pattern";
+    SHOAL_ASSIGN_OR_RETURN(const int window, ReadCountOr(kWindow, 0));
+    if (window == 0) return absl::OkStatus();
+    const bool covers = window >= config_.context_length;
+    if (family_.window_period == 0) {
+      return covers ? absl::OkStatus() : RequireCount(kWindow, 0);
+    }
+    SHOAL_ASSIGN_OR_RETURN(const int period, ReadCountOr(kPeriod, family_.window_period));
+    if (period < 1) return Refuse(absl::StrCat("key ", Quoted(Key(kPeriod)), " is 0, below 1"));
+    if (family_.local_rope_theta != 0) {
+      SHOAL_ASSIGN_OR_RETURN(config_.local_rope_theta,
+                             ReadFloatOr("rope.freq_base_swa", family_.local_rope_theta));
+    }
+    if (covers && config_.local_rope_theta == 0) return absl::OkStatus();
+    config_.layers.resize(static_cast<size_t>(std::clamp(config_.n_layers, 0, kMaxLayers)));
+    for (size_t i = 0; i < config_.layers.size(); ++i) {
+      if ((static_cast<int>(i) + 1) % period == 0) continue;
+      config_.layers[i].window = covers ? 0 : window;
+      if (config_.local_rope_theta != 0) config_.layers[i].rope = LayerRope::kLocal;
+    }
+    return absl::OkStatus();
   }
 
   absl::Status Missing(const std::string& name) const {
@@ -246,7 +234,12 @@ class ConfigReader {
       for (int layer = 0; layer < n; ++layer) {
         if (!Applies(spec, config_, layer)) continue;
         std::string name = TensorName(spec, layer);
-        SHOAL_RETURN_IF_ERROR(CheckTensor(spec, name));
+        if (const FusedTensor* fused = FusedWith(spec.role, layer)) {
+          name = TensorName(fused->name, layer);
+          if (spec.role == fused->parts.front()) SHOAL_RETURN_IF_ERROR(CheckFused(*fused, name));
+        } else {
+          SHOAL_RETURN_IF_ERROR(CheckTensor(spec, name));
+        }
         known.push_back(std::move(name));
       }
     }
@@ -260,6 +253,31 @@ class ConfigReader {
     return absl::OkStatus();
   }
 
+  // What the file has that part in, or null where it has it alone.
+  const FusedTensor* FusedWith(TensorRole role, int layer) const {
+    for (const FusedTensor& fused : family_.fused) {
+      if (std::ranges::find(fused.parts, role) == fused.parts.end()) continue;
+      return IsFused(file_, family_, fused, layer) ? &fused : nullptr;
+    }
+    return nullptr;
+  }
+
+  absl::Status CheckFused(const FusedTensor& fused, const std::string& name) const {
+    std::vector<int64_t> shape = {0, 0};
+    for (const TensorRole part : fused.parts) {
+      const std::vector<int64_t> rows = TensorShape(*FindSpec(family_, part), config_);
+      shape = {shape[0] + rows[0], rows[1]};
+    }
+    return CheckShape(*file_.Find(name), shape);
+  }
+
+  absl::Status CheckShape(const TensorInfo& tensor, const std::vector<int64_t>& shape) const {
+    if (std::ranges::equal(WithoutOnes(tensor.shape), WithoutOnes(shape))) return absl::OkStatus();
+    return Refuse(absl::StrCat("tensor '", tensor.name, "' has shape [",
+                               absl::StrJoin(tensor.shape, ", "), "], not [",
+                               absl::StrJoin(shape, ", "), "] (outermost first)"));
+  }
+
   absl::Status CheckTensor(const TensorSpec& spec, const std::string& name) {
     const TensorInfo* tensor = file_.Find(name);
     if (tensor == nullptr) {
@@ -267,12 +285,7 @@ class ConfigReader {
       config_.tied_embeddings = config_.tied_embeddings || spec.role == TensorRole::kOutput;
       return absl::OkStatus();
     }
-    const std::vector<int64_t> shape = TensorShape(spec, config_);
-    if (!std::ranges::equal(WithoutOnes(tensor->shape), WithoutOnes(shape))) {
-      return Refuse(absl::StrCat("tensor '", name, "' has shape [",
-                                 absl::StrJoin(tensor->shape, ", "), "], not [",
-                                 absl::StrJoin(shape, ", "), "] (outermost first)"));
-    }
+    SHOAL_RETURN_IF_ERROR(CheckShape(*tensor, TensorShape(spec, config_)));
     if (!spec.f32_only) return absl::OkStatus();
     if (tensor->dtype != DType::kF32) {
       return Refuse(absl::StrCat("tensor '", name, "' has type ",

@@ -1,9 +1,12 @@
 #include "model/import/gguf_model.h"
 
+#include <cmath>
+#include <span>
 #include <string>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "model/import/open_model.h"
 #include "tests/support/gguf_builder.h"
 
 namespace shoal {
@@ -90,8 +93,8 @@ TEST(GgufModelTest, RefusesWhatWouldBeComputedWrongly) {
     builder.AddUint32(std::string("qwen3moe.") + key, 2);
     EXPECT_THAT(ErrorOf(builder), HasSubstr(std::string("'qwen3moe.") + key + "' is 2")) << key;
   }
-  for (const char* key : {"expert_weights_scale", "rope.scaling.attn_factor",
-                          "attn_logit_softcapping", "final_logit_softcapping"}) {
+  for (const char* key : {"expert_weights_scale", "rope.scale_linear", "attn_logit_softcapping",
+                          "final_logit_softcapping"}) {
     GgufBuilder builder = TinyQwen3Moe();
     builder.AddFloat32(std::string("qwen3moe.") + key, 2.5F);
     EXPECT_THAT(ErrorOf(builder), HasSubstr(std::string("'qwen3moe.") + key + "' is 2.5")) << key;
@@ -109,6 +112,77 @@ TEST(GgufModelTest, ReadsSharedExpertsAndRopeDivisors) {
   EXPECT_EQ(llama->n_experts, 0);
   EXPECT_EQ(llama->dense_ffn_dim, 128);
   EXPECT_THAT(llama->rope_divisors, SizeIs(16));
+}
+
+ModelConfig ConfigOf(const std::string& model) {
+  const auto config = ReadModelConfig(*MustOpen("tests/data/models/" + model + "/model.gguf"));
+  EXPECT_TRUE(config.ok()) << config.status().message();
+  return config.value_or(ModelConfig());
+}
+
+TEST(GgufModelTest, ReadsWindowsAndTheirAngles) {
+  const ModelConfig gemma = ConfigOf("gemma3");
+  ASSERT_THAT(gemma.layers, SizeIs(6));
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_EQ(gemma.Layer(i).window, i == 5 ? 0 : 16);
+    EXPECT_EQ(gemma.Layer(i).rope, i == 5 ? LayerRope::kModel : LayerRope::kLocal);
+  }
+  EXPECT_EQ(gemma.rope_theta, 1e6);
+  EXPECT_EQ(gemma.local_rope_theta, 1e4);
+  EXPECT_EQ(gemma.embedding_scale, 8);
+  const ModelConfig gpt = ConfigOf("gpt_oss");
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(gpt.Layer(i).window, i % 2 == 0 ? 16 : 0);
+  EXPECT_EQ(ConfigOf("phi3_window").Layer(1).window, 16);
+  EXPECT_THAT(ConfigOf("phi3").layers, SizeIs(0)) << "its window covers its context";
+}
+
+TEST(GgufModelTest, ReadsRopeForLongSequences) {
+  const ModelConfig phi = ConfigOf("phi3");
+  EXPECT_EQ(phi.rope_dim, 24);
+  EXPECT_THAT(phi.rope_divisors, SizeIs(12));
+  EXPECT_THAT(phi.long_rope_divisors, SizeIs(12));
+  EXPECT_EQ(phi.rope_original_context, 256);
+  EXPECT_NEAR(phi.rope_magnitude, 1.118034, 1e-6);
+  const ModelConfig gpt = ConfigOf("gpt_oss");
+  EXPECT_THAT(gpt.rope_divisors, SizeIs(16));
+  EXPECT_EQ(gpt.rope_divisors.front(), 1);
+  EXPECT_EQ(gpt.rope_divisors.back(), 8);
+  EXPECT_NEAR(gpt.rope_magnitude, 0.1 * std::log(8) + 1, 1e-6);
+}
+
+TEST(GgufModelTest, FactorsOfRopeDivideEveryPair) {
+  GgufBuilder builder = TinyQwen3Moe();
+  builder.AddString("qwen3moe.rope.scaling.type", "linear");
+  builder.AddFloat32("qwen3moe.rope.scaling.factor", 8);
+  const std::string bytes = builder.Build();
+  const auto file = GgufReader::Parse("m.gguf", std::as_bytes(std::span(bytes)));
+  const auto config = ReadModelConfig(**file);
+  ASSERT_TRUE(config.ok()) << config.status().message();
+  EXPECT_THAT(config->rope_divisors, ::testing::ElementsAre(8, 8));
+}
+
+TEST(GgufModelTest, FusedTensorsAppearAsTheirParts) {
+  const auto model = OpenModel("tests/data/models/phi3/model.gguf");
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  const ModelFile& file = *model->file;
+  EXPECT_EQ(file.Find("blk.1.attn_qkv.weight"), nullptr);
+  const auto whole = MustOpen("tests/data/models/phi3/model.gguf");
+  std::string expected;
+  std::string parts;
+  const auto append = [](const ModelFile& from, const char* name, std::string* bytes) {
+    const TensorInfo* tensor = from.Find(name);
+    ASSERT_NE(tensor, nullptr) << name;
+    std::string read(tensor->n_bytes, '\0');
+    ASSERT_TRUE(from.Read(*tensor, 0, std::as_writable_bytes(std::span(read))).ok());
+    *bytes += read;
+  };
+  append(*whole, "blk.1.attn_qkv.weight", &expected);
+  append(*whole, "blk.1.ffn_up.weight", &expected);
+  for (const char* name : {"blk.1.attn_q.weight", "blk.1.attn_k.weight", "blk.1.attn_v.weight",
+                           "blk.1.ffn_gate.weight", "blk.1.ffn_up.weight"}) {
+    append(file, name, &parts);
+  }
+  EXPECT_EQ(parts, expected);
 }
 
 TEST(GgufModelTest, AVocabularyNeedsNoTensorsAndNoTypes) {

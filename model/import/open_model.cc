@@ -15,6 +15,7 @@
 #include "model/import/checkpoint.h"
 #include "model/import/checkpoint_config.h"
 #include "model/import/checkpoint_view.h"
+#include "model/import/fused_tensors.h"
 #include "model/import/gguf_model.h"
 #include "model/import/gguf_reader.h"
 #include "model/import/hf_tokenizer.h"
@@ -42,7 +43,8 @@ absl::StatusOr<OpenedModel> OpenGguf(const std::string& path) {
   SHOAL_ASSIGN_OR_RETURN(ModelConfig config, ReadModelConfig(*file));
   std::string name = ModelName(*file);
   auto tokenizer = ReadTokenizer(*file);
-  return OpenedModel{std::move(file), std::move(config), std::move(name), std::move(tokenizer)};
+  auto whole = SplitFusedTensors(std::move(file), *FindFamily(config.architecture), config);
+  return OpenedModel{std::move(whole), std::move(config), std::move(name), std::move(tokenizer)};
 }
 
 // A file of the folder; nothing if there is none of that name.

@@ -4,8 +4,9 @@ namespace shoal {
 
 // Folders of tests/data/models: one model at least for every family of model/families/.
 inline constexpr const char* kFamilyModels[] = {
-    "granitemoe", "hunyuan_v1_moe", "internlm2", "llama",     "llama32", "mistral",
-    "mixtral",    "olmoe",          "qwen2",     "qwen2_moe", "qwen3",   "qwen3_moe"};
+    "gemma3",  "gpt_oss", "granitemoe", "hunyuan_v1_moe", "internlm2", "llama",
+    "llama32", "mistral", "mixtral",    "olmoe",          "phi3",      "phi3_window",
+    "phimoe",  "qwen2",   "qwen2_moe",  "qwen3",          "qwen3_moe"};
 
 // Those of them, and others, that are there as Hugging Face folders too.
 inline constexpr const char* kFolderModels[] = {

@@ -105,6 +105,15 @@ TEST_P(FolderReferenceTest, AgreesInEveryNumber) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, FolderReferenceTest, testing::ValuesIn(kFolderModels));
+
+// Its GGUF does not say the window that the checkpoint has.
+TEST(ReferenceTest, MistralInItsWindow) {
+  LocalModel model(absl::StrCat(kData, "models/mistral/model.gguf"),
+                   {.kv_type = KvType::kF32, .activations_f32 = true, .window = 16});
+  ExpectParity(model,
+               ReadTestTensors(absl::StrCat(kData, "models/mistral/expected-window.safetensors")));
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, FamilyReferenceTest, testing::ValuesIn(kFamilyModels));
 
 // Mean over all positions of KL(reference || ours), in nats.

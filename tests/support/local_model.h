@@ -27,6 +27,7 @@ class LocalModel {
     KvType kv_type = KvType::kF16;
     bool activations_f32 = false;
     int64_t kv_tokens = 4096;
+    int window = 0;                 // Of every layer, in place of what the file says.
     DataDirectory* data = nullptr;  // The weights come from shards: the file is imported here.
   };
   LocalModel(const std::string& path, Options options);
