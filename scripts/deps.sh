@@ -49,7 +49,7 @@ ci    libclang-rt-14-dev     libFuzzer and clang's sanitizers
 ci    llvm-14                names functions in sanitizer reports
 ci    clang-tidy-14          the lint of .clang-tidy
 ci    clang-format-14        the layout of .clang-format
-deploy podman                runs the image without a cluster
+deploy podman                runs pods of the image without a cluster
 deploy runc                  starts its containers also where control groups are of two versions
 deploy buildah               makes the image without a container that runs
 deploy fuse-overlayfs        layers of images

@@ -3,13 +3,15 @@
 #
 #   tests/deploy/bare_root.sh [DEBIAN.tar]      default: debootstrap makes the root. Needs root
 #
-# The clone is of what is committed here. Arguments for ctest come from CTEST_ARGS.
+# The clone is of what is committed here. Arguments for ctest come from CTEST_ARGS. With CCACHE_DIR
+# the build finds that cache of objects, and its time says nothing of a new machine's.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 root=$(mktemp -d)
 readonly root
 finish() {
+  umount -l "$root/root/.cache/ccache" 2>/dev/null || true
   umount -l "$root/proc" 2>/dev/null || true
   rm -rf --one-file-system "$root"
 }
@@ -28,10 +30,16 @@ cp /etc/resolv.conf "$root/etc/resolv.conf"
 mount -t proc proc "$root/proc"
 git clone -q --no-local "file://$PWD" "$root/root/shoal"
 
+if [[ -n ${CCACHE_DIR:-} ]]; then
+  mkdir -p "$root/root/.cache/ccache"
+  mount --bind "$CCACHE_DIR" "$root/root/.cache/ccache"
+fi
+
 inside() {
   echo "=== $*" >&2
   local begin=$SECONDS
-  chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb bash -c "cd /root/shoal && $*"
+  chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb \
+    CCACHE_BASEDIR=/root/shoal CCACHE_NOHASHDIR=1 bash -c "cd /root/shoal && $*"
   echo "=== $((SECONDS - begin)) s: $*" >&2
 }
 inside 'apt-get -q update >&2 && scripts/up.sh --once "Tell me a story about a fox and a kite."'
