@@ -45,11 +45,26 @@ inline constexpr std::array kExpertsOneByOne = {
 inline constexpr std::array kRouted = Join(
     std::array{CheckpointName{kFfnGateInp, "model.layers.#.mlp.gate.weight"}}, kExpertsOneByOne);
 
+inline constexpr std::array kW1W2W3 = {
+    CheckpointName{kFfnGateInp, "model.layers.#.block_sparse_moe.gate.weight"},
+    CheckpointName{kFfnGateExps, "model.layers.#.block_sparse_moe.experts.@.w1.weight"},
+    CheckpointName{kFfnUpExps, "model.layers.#.block_sparse_moe.experts.@.w3.weight"},
+    CheckpointName{kFfnDownExps, "model.layers.#.block_sparse_moe.experts.@.w2.weight"},
+};
+
 // Every layer is dense.
 inline constexpr std::array kDenseKeys = {
     ConfigKey{"intermediate_size", &ModelConfig::dense_ffn_dim},
 };
-// The window of families that have it switched off unless a key says so.
+// A window that is switched off unless a key says otherwise.
+inline constexpr std::array kSwitchedWindowKeys = {
+    ConfigKey{"use_sliding_window", ConfigRule::kWindowSwitch},
+    ConfigKey{"sliding_window", ConfigRule::kWindow, 4096},
+};
+inline constexpr std::array kWindowStartKeys = {
+    ConfigKey{"max_window_layers", ConfigRule::kWindowStart, 28},
+};
+// A window that nothing here computes.
 inline constexpr std::array kNoWindowKeys = {
     ConfigKey{"use_sliding_window", OnlyValue{"false"}},
     ConfigKey{"sliding_window", ConfigRule::kIgnored},

@@ -29,6 +29,21 @@ const Family* FindFamily(std::string_view architecture) {
   return nullptr;
 }
 
+ModelConfig ImpliedConfig(const Family& family) {
+  ModelConfig config;
+  config.architecture = std::string(family.architecture);
+  config.rope_pairing = family.rope_pairing;
+  config.qk_norm = family.qk_norm;
+  config.norm_topk_prob = family.norm_topk_prob;
+  config.norm = family.norm;
+  config.activation = family.activation;
+  config.swiglu_alpha = family.swiglu_alpha;
+  config.swiglu_limit = family.swiglu_limit;
+  config.gating = family.gating;
+  config.router_jitter = family.router_jitter;
+  return config;
+}
+
 std::string SupportedArchitectures() {
   return absl::StrJoin(kFamilies, ", ", [](std::string* out, const Family* family) {
     out->append(family->architecture);

@@ -136,22 +136,37 @@ struct OnlyValue {
 
 // What a key of config.json is for where it is no number of ModelConfig as it stands.
 enum class ConfigRule : uint8_t {
-  kIgnored,        // Changes no answer.
-  kDenseLayers,    // A list of dense layers.
-  kSparseStep,     // Every n-th layer has routed experts, the others are dense.
-  kSharedExperts,  // The shared expert is as wide as that many routed ones.
-  kMoreLayers,     // That many layers behind the last are not used.
+  kIgnored,          // Changes no answer.
+  kDenseLayers,      // A list of dense layers.
+  kSparseStep,       // Every n-th layer has routed experts, the others are dense.
+  kSharedExperts,    // The shared expert is as wide as that many routed ones.
+  kMoreLayers,       // That many layers behind the last are not used.
+  kWindow,           // How far layers see that have a window,
+  kWindowSwitch,     // whether any has,
+  kWindowPeriod,     // of how many the last has none,
+  kWindowStart,      // and the first that has one.
+  kLocalTheta,       // The base of layers with a window.
+  kAttentionScalar,  // Scores are divided by its root.
+};
+
+// Tensors that are there if the key is true, and not if it is false; absent, it is false.
+struct HasTensors {
+  std::span<const TensorRole> roles;
 };
 
 // A key of config.json.
 struct ConfigKey {
   std::string_view key;
-  std::variant<ConfigRule, OnlyValue, int ModelConfig::*, float ModelConfig::*, bool ModelConfig::*>
+  std::variant<ConfigRule, OnlyValue, HasTensors, int ModelConfig::*, float ModelConfig::*,
+               bool ModelConfig::*>
       says;
   // What an absent key stands for; without it, a number must be there.
   std::optional<double> absent = std::nullopt;
   std::string_view also = {};  // Another spelling of the key.
 };
+
+// A window_period that no layer ends.
+inline constexpr int kEveryLayer = INT_MAX;
 
 // A kind of Hugging Face checkpoint: config.json's model_type. Keys that all types have alike stand
 // in model/import/checkpoint_config.cc; a key that neither names is refused.
@@ -159,13 +174,15 @@ struct CheckpointType {
   std::string_view model_type;
   RopePairing rope_pairing = RopePairing::kHalf;  // As its rows of q and k are stored.
   double rope_theta = 10000;                      // Where no key says another.
-  bool rope_alpha = false;  // Rope scaling of type dynamic may have alpha, a factor of the base.
+  bool rope_alpha = false;     // Rope scaling of type dynamic may have alpha, a factor of the base.
+  bool rope_mscales = false;   // Longrope has the magnitude as short_mscale and long_mscale.
+  bool rope_required = false;  // Absent, rope would be scaled nevertheless.
+  // The share of each head that turns where no key says another; 0: all, and none may.
+  double partial_rotary = 0;
+  int window_period = 0;  // Instead of the family's, where not 0.
   std::span<const CheckpointName> tensors;
   std::span<const ConfigKey> keys = {};
 };
-
-// A window_period that no layer ends.
-inline constexpr int kEveryLayer = INT_MAX;
 
 // One architecture: what it implies without saying so in the file, and the tensors it has.
 struct Family {
@@ -209,6 +226,9 @@ std::span<const Family* const> AllFamilies();
 
 // The family of that name, or null.
 const Family* FindFamily(std::string_view architecture);
+
+// What a model of the family is before any file says more.
+ModelConfig ImpliedConfig(const Family& family);
 
 // "qwen3moe, ...": what FindFamily knows, for error texts.
 std::string SupportedArchitectures();

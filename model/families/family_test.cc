@@ -84,9 +84,10 @@ TEST(FamilyTest, EveryCheckpointNamesItsFamilysTensors) {
       const bool shared = roles.contains(TensorRole::kFfnGateShexp);
       for (const TensorSpec& spec : family->tensors) {
         const TensorPlace place = PlaceOf(spec);
-        if (place == TensorPlace::kConfig) continue;
+        const bool may_lack = spec.optional && spec.role != TensorRole::kOutput;
+        if (place == TensorPlace::kConfig || may_lack) continue;
         bool wanted = true;
-        if (IsExpertStack(spec) || spec.role == TensorRole::kFfnGateInp) {
+        if (IsExpertStack(spec) || spec.shape[0] == Extent::kExperts) {
           wanted = routed;
         } else if (spec.shape[0] == Extent::kSharedFfn || spec.shape[1] == Extent::kSharedFfn) {
           wanted = shared;
@@ -98,6 +99,10 @@ TEST(FamilyTest, EveryCheckpointNamesItsFamilysTensors) {
       std::set<std::string_view> keys;
       for (const ConfigKey& key : type.keys) {
         EXPECT_TRUE(keys.insert(key.key).second) << key.key;
+        const auto* has = std::get_if<HasTensors>(&key.says);
+        for (const TensorRole role : has == nullptr ? std::span<const TensorRole>() : has->roles) {
+          EXPECT_TRUE(roles.contains(role) && FindSpec(*family, role)->optional) << key.key;
+        }
       }
     }
   }

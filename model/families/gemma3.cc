@@ -1,3 +1,4 @@
+#include "model/families/checkpoint_tables.h"
 #include "model/families/tables.h"
 
 namespace shoal {
@@ -5,6 +6,46 @@ namespace {
 
 constexpr auto kTensors =
     Join(tensors::kDecoder, tensors::kHeadNorms, tensors::kPostNorms, tensors::kDense);
+
+// Norms' weights are 1 + w.
+constexpr CheckpointName Norm(TensorRole role, std::string_view name) {
+  return {role, name, {}, 0, StoredForm::kRows, StoredAs::kLessOne};
+}
+constexpr CheckpointName kNames[] = {
+    {TensorRole::kTokenEmbd, "model.embed_tokens.weight"},
+    Norm(TensorRole::kOutputNorm, "model.norm.weight"),
+    {TensorRole::kOutput, "lm_head.weight"},
+    Norm(TensorRole::kAttnNorm, "model.layers.#.input_layernorm.weight"),
+    {TensorRole::kAttnQ, "model.layers.#.self_attn.q_proj.weight"},
+    {TensorRole::kAttnK, "model.layers.#.self_attn.k_proj.weight"},
+    {TensorRole::kAttnV, "model.layers.#.self_attn.v_proj.weight"},
+    {TensorRole::kAttnOutput, "model.layers.#.self_attn.o_proj.weight"},
+    Norm(TensorRole::kAttnQNorm, "model.layers.#.self_attn.q_norm.weight"),
+    Norm(TensorRole::kAttnKNorm, "model.layers.#.self_attn.k_norm.weight"),
+    Norm(TensorRole::kAttnPostNorm, "model.layers.#.post_attention_layernorm.weight"),
+    Norm(TensorRole::kFfnNorm, "model.layers.#.pre_feedforward_layernorm.weight"),
+    Norm(TensorRole::kFfnPostNorm, "model.layers.#.post_feedforward_layernorm.weight"),
+    {TensorRole::kFfnGate, "model.layers.#.mlp.gate_proj.weight"},
+    {TensorRole::kFfnUp, "model.layers.#.mlp.up_proj.weight"},
+    {TensorRole::kFfnDown, "model.layers.#.mlp.down_proj.weight"},
+};
+constexpr ConfigKey kKeys[] = {
+    {"num_key_value_heads", &ModelConfig::n_kv_heads},
+    {"head_dim", &ModelConfig::head_dim, 256},
+    {"tie_word_embeddings", &ModelConfig::tied_embeddings, 1},
+    {"intermediate_size", &ModelConfig::dense_ffn_dim},
+    {"hidden_act", ConfigRule::kIgnored},  // The next counts.
+    {"hidden_activation", OnlyValue{"'gelu_pytorch_tanh'"}},
+    {"query_pre_attn_scalar", ConfigRule::kAttentionScalar, 256},
+    {"attn_logit_softcapping", OnlyValue{"null"}},
+    {"final_logit_softcapping", OnlyValue{"null"}},
+    {"use_bidirectional_attention", OnlyValue{"false"}},
+    {"rope_local_base_freq", ConfigRule::kLocalTheta, 10000},
+    {"sliding_window", ConfigRule::kWindow, 4096},
+    {"sliding_window_pattern", ConfigRule::kWindowPeriod, std::nullopt, "_sliding_window_pattern"},
+};
+constexpr CheckpointType kCheckpoints[] = {
+    {.model_type = "gemma3_text", .rope_theta = 1e6, .tensors = kNames, .keys = kKeys}};
 
 }  // namespace
 
@@ -21,6 +62,7 @@ constinit const Family kGemma3 = {
     .scaled_embeddings = true,
     .n_layers_scaled_by_width = 62,
     .tensors = kTensors,
+    .checkpoints = kCheckpoints,
 };
 
 }  // namespace shoal

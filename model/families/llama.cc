@@ -8,17 +8,7 @@ constexpr auto kTensors =
     Join(tensors::kDecoder, tensors::kRopeDivisors, tensors::kDense, tensors::kRouted);
 
 constexpr auto kNames = Join(checkpoint::kDecoder, checkpoint::kDense);
-constexpr auto kMixtralNames =
-    Join(checkpoint::kDecoder,
-         std::array{
-             CheckpointName{TensorRole::kFfnGateInp, "model.layers.#.block_sparse_moe.gate.weight"},
-             CheckpointName{TensorRole::kFfnGateExps,
-                            "model.layers.#.block_sparse_moe.experts.@.w1.weight"},
-             CheckpointName{TensorRole::kFfnUpExps,
-                            "model.layers.#.block_sparse_moe.experts.@.w3.weight"},
-             CheckpointName{TensorRole::kFfnDownExps,
-                            "model.layers.#.block_sparse_moe.experts.@.w2.weight"},
-         });
+constexpr auto kMixtralNames = Join(checkpoint::kDecoder, checkpoint::kW1W2W3);
 constexpr auto kKeys =
     Join(checkpoint::kDenseKeys, std::array{ConfigKey{"rope_interleaved", OnlyValue{"false"}},
                                             ConfigKey{"is_llama_config", ConfigRule::kIgnored}});
@@ -28,16 +18,24 @@ constexpr ConfigKey kMixtralKeys[] = {
     {"num_local_experts", &ModelConfig::n_experts, std::nullopt, "num_experts"},
     {"num_experts_per_tok", &ModelConfig::top_k},
     {"intermediate_size", &ModelConfig::ffn_dim},
-    {"sliding_window", OnlyValue{"null"}},
+    {"sliding_window", ConfigRule::kWindow},
     {"router_jitter_noise", ConfigRule::kIgnored},  // Of training.
 };
-constexpr auto kMistralKeys = Join(checkpoint::kDenseKeys, checkpoint::kKvHeadsKeys,
-                                   std::array{ConfigKey{"sliding_window", OnlyValue{"null"}}});
+constexpr auto kMistralKeys =
+    Join(checkpoint::kDenseKeys, checkpoint::kKvHeadsKeys,
+         std::array{ConfigKey{"sliding_window", ConfigRule::kWindow, 4096}});
 // Their rows of q and k are as trained: halves turn.
 constexpr CheckpointType kCheckpoints[] = {
     {.model_type = "llama", .tensors = kNames, .keys = kKeys},
-    {.model_type = "mistral", .tensors = kNames, .keys = kMistralKeys},
-    {.model_type = "mixtral", .rope_theta = 1e6, .tensors = kMixtralNames, .keys = kMixtralKeys},
+    {.model_type = "mistral",
+     .window_period = kEveryLayer,
+     .tensors = kNames,
+     .keys = kMistralKeys},
+    {.model_type = "mixtral",
+     .rope_theta = 1e6,
+     .window_period = kEveryLayer,
+     .tensors = kMixtralNames,
+     .keys = kMixtralKeys},
 };
 
 }  // namespace

@@ -7,10 +7,10 @@ namespace {
 constexpr auto kTensors = Join(tensors::kDecoder, tensors::kQkvBiases, tensors::kDense);
 
 constexpr auto kNames = Join(checkpoint::kDecoder, checkpoint::kQkvBiases, checkpoint::kDense);
-constexpr auto kKeys =
-    Join(checkpoint::kDenseKeys, checkpoint::kKvHeadsKeys, checkpoint::kNoWindowKeys);
+constexpr auto kKeys = Join(checkpoint::kDenseKeys, checkpoint::kKvHeadsKeys,
+                            checkpoint::kSwitchedWindowKeys, checkpoint::kWindowStartKeys);
 constexpr CheckpointType kCheckpoints[] = {
-    {.model_type = "qwen2", .tensors = kNames, .keys = kKeys}};
+    {.model_type = "qwen2", .window_period = kEveryLayer, .tensors = kNames, .keys = kKeys}};
 
 }  // namespace
 

@@ -7,11 +7,11 @@ namespace {
 constexpr auto kTensors = Join(tensors::kDecoder, tensors::kHeadNorms, tensors::kDense);
 
 constexpr auto kNames = Join(checkpoint::kDecoder, checkpoint::kQkNorms, checkpoint::kDense);
-constexpr auto kKeys =
-    Join(checkpoint::kDenseKeys, checkpoint::kKvHeadsKeys, checkpoint::kNoWindowKeys,
-         std::array{ConfigKey{"head_dim", &ModelConfig::head_dim, 128}});
+constexpr auto kKeys = Join(checkpoint::kDenseKeys, checkpoint::kKvHeadsKeys,
+                            checkpoint::kSwitchedWindowKeys, checkpoint::kWindowStartKeys,
+                            std::array{ConfigKey{"head_dim", &ModelConfig::head_dim, 128}});
 constexpr CheckpointType kCheckpoints[] = {
-    {.model_type = "qwen3", .tensors = kNames, .keys = kKeys}};
+    {.model_type = "qwen3", .window_period = kEveryLayer, .tensors = kNames, .keys = kKeys}};
 
 }  // namespace
 

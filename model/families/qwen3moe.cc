@@ -10,9 +10,10 @@ constexpr auto kTensors =
 constexpr auto kNames =
     Join(checkpoint::kDecoder, checkpoint::kQkNorms, checkpoint::kDense, checkpoint::kRouted);
 constexpr auto kKeys =
-    Join(checkpoint::kQwenRoutedKeys, checkpoint::kKvHeadsKeys, checkpoint::kNoWindowKeys);
+    Join(checkpoint::kQwenRoutedKeys, checkpoint::kKvHeadsKeys, checkpoint::kSwitchedWindowKeys,
+         std::array{ConfigKey{"max_window_layers", ConfigRule::kIgnored}});
 constexpr CheckpointType kCheckpoints[] = {
-    {.model_type = "qwen3_moe", .tensors = kNames, .keys = kKeys}};
+    {.model_type = "qwen3_moe", .window_period = kEveryLayer, .tensors = kNames, .keys = kKeys}};
 
 }  // namespace
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <climits>
+#include <cmath>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -12,6 +14,7 @@
 #include "base/limits.h"
 #include "base/quoted.h"
 #include "base/status_macros.h"
+#include "model/import/checkpoint_layers.h"
 #include "model/import/checkpoint_rope.h"
 
 namespace shoal {
@@ -35,10 +38,16 @@ constexpr ConfigKey kCommonKeys[] = {
 };
 
 // Keys that are read elsewhere: here, in checkpoint_rope.cc, or with the tokenizer.
-constexpr std::string_view kReadElsewhere[] = {
-    "model_type",         "max_position_embeddings", "layer_types",  "rope_theta",
-    "rope_scaling",       "rope_parameters",         "eos_token_id", "partial_rotary_factor",
-    "quantization_config"};
+constexpr std::string_view kReadElsewhere[] = {"model_type",
+                                               "max_position_embeddings",
+                                               "layer_types",
+                                               "rope_theta",
+                                               "rope_scaling",
+                                               "rope_parameters",
+                                               "eos_token_id",
+                                               "quantization_config",
+                                               "partial_rotary_factor",
+                                               "original_max_position_embeddings"};
 
 // Keys that say how a model was trained, made, stored or is to be sampled from: no answer to a
 // given prompt depends on them.
@@ -54,6 +63,7 @@ constexpr std::string_view kHarmless[] = {"_attn_implementation",
                                           "bad_words_ids",
                                           "begin_suppress_tokens",
                                           "bos_token_id",
+                                          "cache_implementation",
                                           "chunk_size_feed_forward",
                                           "cross_attention_hidden_size",
                                           "decoder_start_token_id",
@@ -130,14 +140,19 @@ class ConfigReader {
     }
     for (const ConfigKey& key : type_->keys) SHOAL_RETURN_IF_ERROR(ReadKey(key));
     SHOAL_RETURN_IF_ERROR(RefuseUnknown());
-    SHOAL_RETURN_IF_ERROR(CheckLayerTypes());
     SHOAL_RETURN_IF_ERROR(CheckQuantization());
+    SHOAL_ASSIGN_OR_RETURN(config_.context_length, ReadCount("max_position_embeddings"));
+    if (config_.n_layers < 1 || config_.n_layers > kMaxLayers) {
+      return Refuse(
+          absl::StrCat("n_layers is ", config_.n_layers, ", not in [1, ", kMaxLayers, "]"));
+    }
+    SHOAL_RETURN_IF_ERROR(ReadCheckpointLayers(file_, {family_, type_}, &config_));
     SHOAL_RETURN_IF_ERROR(FinishExperts());
     SHOAL_RETURN_IF_ERROR(FinishHeads());
-    SHOAL_ASSIGN_OR_RETURN(config_.context_length, ReadCount("max_position_embeddings"));
     SHOAL_RETURN_IF_ERROR(ReadCheckpointRope(file_, *type_, &config_));
     if (absl::Status s = ValidateConfig(config_); !s.ok()) return Refuse(s.message());
-    return CheckpointConfig{type_, std::move(config_), n_more_layers_};
+    read_.config = std::move(config_);
+    return std::move(read_);
   }
 
  private:
@@ -158,9 +173,9 @@ class ConfigReader {
                        " is not supported; use a model of one of these: ", SupportedCheckpoints()));
     }
     type_ = found.type;
-    config_.architecture = std::string(found.family->architecture);
-    config_.qk_norm = found.family->qk_norm;
-    config_.norm_topk_prob = found.family->norm_topk_prob;
+    family_ = found.family;
+    read_.type = type_;
+    config_ = ImpliedConfig(*family_);
     config_.rope_pairing = type_->rope_pairing;
     return absl::OkStatus();
   }
@@ -173,7 +188,18 @@ class ConfigReader {
       if (!file_.Has(one) || file_.Text(one) == only->value) return absl::OkStatus();
       return RefuseKey(one, absl::StrCat("; only ", std::string(only->value), " is computed here"));
     }
-    if (const auto* rule = std::get_if<ConfigRule>(&key.says)) return ReadRule(name, *rule);
+    if (const auto* rule = std::get_if<ConfigRule>(&key.says)) {
+      return ReadRule(name, *rule, key.absent);
+    }
+    if (const auto* has = std::get_if<HasTensors>(&key.says)) {
+      bool there = false;
+      if (file_.Has(name)) {
+        SHOAL_ASSIGN_OR_RETURN(there, file_.GetBool(name));
+      }
+      auto& roles = there ? read_.present : read_.absent;
+      roles.insert(roles.end(), has->roles.begin(), has->roles.end());
+      return absl::OkStatus();
+    }
     if (key.absent && !file_.Has(name)) {
       Store(key, *key.absent);
       return absl::OkStatus();
@@ -200,41 +226,45 @@ class ConfigReader {
     }
   }
 
-  // Rows of tables stand behind those of the numbers that they need.
-  absl::Status ReadRule(std::string_view key, ConfigRule rule) {
-    if (rule == ConfigRule::kIgnored || !file_.Has(key)) return absl::OkStatus();
-    if (config_.n_layers > kMaxLayers) return absl::OkStatus();  // Refused in the end.
-    if (rule == ConfigRule::kMoreLayers) {
-      SHOAL_ASSIGN_OR_RETURN(n_more_layers_, ReadCount(key));
-      return absl::OkStatus();
-    }
-    if (rule == ConfigRule::kSharedExperts) {
-      SHOAL_ASSIGN_OR_RETURN(const int n, ReadCount(key));
-      if (n <= kMaxDim && config_.ffn_dim <= kMaxDim && int64_t{n} * config_.ffn_dim <= kMaxDim) {
-        config_.shared_ffn_dim = n * config_.ffn_dim;
+  // Rules of layers are read with them. Rows of tables stand behind those of the numbers that they
+  // need.
+  absl::Status ReadRule(std::string_view key, ConfigRule rule, std::optional<double> absent) {
+    switch (rule) {
+      case ConfigRule::kMoreLayers: {
+        if (!file_.Has(key)) return absl::OkStatus();
+        SHOAL_ASSIGN_OR_RETURN(read_.n_more_layers, ReadCount(key));
         return absl::OkStatus();
       }
-      return RefuseKey(key, absl::StrCat("; with experts of width ", config_.ffn_dim,
-                                         " that is wider than ", kMaxDim));
-    }
-    if (rule == ConfigRule::kDenseLayers) {
-      for (uint64_t i = 0; i < file_.Length(key); ++i) {
-        SHOAL_ASSIGN_OR_RETURN(const int layer, ReadCount(absl::StrCat(std::string(key), ".", i)));
-        if (layer < config_.n_layers) Layer(layer).dense = true;
+      case ConfigRule::kSharedExperts:
+        return file_.Has(key) ? ReadSharedExperts(key) : absl::OkStatus();
+      case ConfigRule::kLocalTheta: {
+        config_.local_rope_theta = absent.value_or(0);
+        if (!file_.Has(key)) return absl::OkStatus();
+        SHOAL_ASSIGN_OR_RETURN(config_.local_rope_theta, file_.GetFloat(key));
+        return absl::OkStatus();
       }
-      return absl::OkStatus();
+      case ConfigRule::kAttentionScalar: {
+        double scalar = absent.value_or(0);
+        if (file_.Has(key)) {
+          SHOAL_ASSIGN_OR_RETURN(scalar, file_.GetFloat(key));
+        }
+        if (!(scalar > 0)) return RefuseKey(key, ", not above 0");
+        config_.attention_scale = static_cast<float>(1 / std::sqrt(scalar));
+        return absl::OkStatus();
+      }
+      default:
+        return absl::OkStatus();
     }
-    SHOAL_ASSIGN_OR_RETURN(const int step, ReadCount(key));
-    if (step < 1) return RefuseKey(key, ", below 1");
-    for (int layer = 0; layer < config_.n_layers; ++layer) {
-      if ((layer + 1) % step != 0) Layer(layer).dense = true;
-    }
-    return absl::OkStatus();
   }
 
-  LayerConfig& Layer(int layer) {
-    config_.layers.resize(static_cast<size_t>(config_.n_layers));
-    return config_.layers[static_cast<size_t>(layer)];
+  absl::Status ReadSharedExperts(std::string_view key) {
+    SHOAL_ASSIGN_OR_RETURN(const int n, ReadCount(key));
+    if (n <= kMaxDim && config_.ffn_dim <= kMaxDim && int64_t{n} * config_.ffn_dim <= kMaxDim) {
+      config_.shared_ffn_dim = n * config_.ffn_dim;
+      return absl::OkStatus();
+    }
+    return RefuseKey(key, absl::StrCat("; with experts of width ", config_.ffn_dim,
+                                       " that is wider than ", kMaxDim));
   }
 
   // A key that nobody here knows may ask for arithmetic that we lack: better no answer than a wrong
@@ -255,24 +285,16 @@ class ConfigReader {
     return absl::OkStatus();
   }
 
-  absl::Status CheckLayerTypes() const {
-    for (uint64_t i = 0; i < file_.Length("layer_types"); ++i) {
-      const std::string key = absl::StrCat("layer_types.", i);
-      if (file_.Text(key) == "'full_attention'") continue;
-      return RefuseKey(key, "; only 'full_attention' is computed here");
-    }
-    return absl::OkStatus();
-  }
-
   absl::Status CheckQuantization() const {
-    if (!file_.Has("quantization_config")) return absl::OkStatus();
-    constexpr std::pair<const char*, std::string_view> kNeeded[] = {
-        {"quantization_config.quant_method", "'fp8'"},
-        {"quantization_config.weight_block_size.0", "128"},
-        {"quantization_config.weight_block_size.1", "128"}};
-    for (const auto& [key, value] : kNeeded) {
-      if (file_.Text(key) == value) continue;
-      return RefuseKey(key, absl::StrCat("; only ", std::string(value), " is read here"));
+    constexpr char kMethod[] = "quantization_config.quant_method";
+    if (!file_.Has("quantization_config") || file_.Text(kMethod) == "'mxfp4'") {
+      return absl::OkStatus();  // Packed tensors are known by their names.
+    }
+    if (file_.Text(kMethod) != "'fp8'")
+      return RefuseKey(kMethod, "; only 'fp8' and 'mxfp4' are read here");
+    for (const char* key :
+         {"quantization_config.weight_block_size.0", "quantization_config.weight_block_size.1"}) {
+      if (file_.Text(key) != "128") return RefuseKey(key, "; only 128 is read here");
     }
     const char* format = "quantization_config.fmt";
     if (!file_.Has(format) || file_.Text(format) == "'e4m3'") return absl::OkStatus();
@@ -284,16 +306,16 @@ class ConfigReader {
     const bool routed = FindName(*type_, TensorRole::kFfnGateExps) != nullptr;
     if (routed && config_.n_experts < 1) return Refuse("n_experts is 0, below 1");
     const bool any_dense = !routed || std::ranges::any_of(config_.layers, &LayerConfig::dense);
-    if (!any_dense) {
-      config_.dense_ffn_dim = 0;
-      config_.layers.clear();
-    }
+    if (!any_dense) config_.dense_ffn_dim = 0;
     const bool gated = FindName(*type_, TensorRole::kSharedGateInp) != nullptr;
     config_.shared_gate = gated && config_.shared_ffn_dim > 0;
     return absl::OkStatus();
   }
 
   absl::Status FinishHeads() {
+    if (family_->scaled_embeddings) {
+      config_.embedding_scale = std::sqrt(static_cast<float>(config_.hidden_dim));
+    }
     if (config_.n_kv_heads == 0) config_.n_kv_heads = config_.n_heads;
     if (config_.head_dim != 0) return absl::OkStatus();
     if (config_.n_heads == 0 || config_.hidden_dim % config_.n_heads != 0) {
@@ -328,8 +350,9 @@ class ConfigReader {
 
   const JsonValues& file_;
   const CheckpointType* type_ = nullptr;
+  const Family* family_ = nullptr;
   ModelConfig config_;
-  int n_more_layers_ = 0;
+  CheckpointConfig read_;
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "model/families/family.h"
@@ -17,6 +18,9 @@ struct CheckpointConfig {
   const CheckpointType* type = nullptr;
   ModelConfig config;
   int n_more_layers = 0;  // Stored behind the last one, and not used.
+  // Of the tensors that models of the type may lack, those that this one has and does not have.
+  std::vector<TensorRole> present;
+  std::vector<TensorRole> absent;
 };
 
 // The forward pass's numbers from config.json, in its older and its newer spelling, with the

@@ -55,14 +55,90 @@ TEST(CheckpointConfigTest, AbsentKeysStandForTheLibrarysDefaults) {
   EXPECT_FALSE(mixtral.tied_embeddings);
 }
 
-TEST(CheckpointConfigTest, AWindowThatIsSwitchedOnIsRefused) {
+std::vector<int> WindowsOf(const ModelConfig& config) {
+  std::vector<int> windows;
+  for (int layer = 0; layer < config.n_layers; ++layer)
+    windows.push_back(config.Layer(layer).window);
+  return windows;
+}
+
+TEST(CheckpointConfigTest, WindowsAreThoseOfTheTypeAndTheFile) {
   const std::string heads = absl::StrCat(kDense, R"("num_key_value_heads": 2, )");
-  EXPECT_TRUE(ReadText("mistral", absl::StrCat(heads, R"("sliding_window": null, )")).ok());
-  EXPECT_THAT(
-      std::string(
-          ReadText("mistral", absl::StrCat(heads, R"("sliding_window": 16, )")).status().message()),
-      HasSubstr("key 'sliding_window' is 16; only null is computed here"));
-  EXPECT_TRUE(ReadText("qwen2", absl::StrCat(heads, R"("sliding_window": 16, )")).ok());
+  const auto windows = [&](std::string_view type, std::string_view more) {
+    return WindowsOf(Read(type, absl::StrCat(heads, std::string(more))));
+  };
+  EXPECT_THAT(windows("mistral", R"("sliding_window": null, )"), ElementsAre(0, 0, 0));
+  EXPECT_THAT(windows("mistral", R"("sliding_window": 16, )"), ElementsAre(16, 16, 16));
+  EXPECT_THAT(windows("mistral", ""), ElementsAre(0, 0, 0));  // 4096, more than the context.
+  EXPECT_THAT(windows("qwen2", R"("sliding_window": 16, )"), ElementsAre(0, 0, 0));
+  constexpr char kOn[] = R"("sliding_window": 16, "use_sliding_window": true, )";
+  EXPECT_THAT(windows("qwen2", kOn), ElementsAre(0, 0, 0));  // From layer 28 on.
+  EXPECT_THAT(windows("qwen2", absl::StrCat(kOn, R"("max_window_layers": 1, )")),
+              ElementsAre(0, 16, 16));
+  EXPECT_THAT(windows("qwen3", absl::StrCat(kOn, R"("layer_types":
+      ["sliding_attention", "full_attention", "sliding_attention"], )")),
+              ElementsAre(16, 0, 16));
+}
+
+TEST(CheckpointConfigTest, Gemmas3rdHasTwoBases) {
+  constexpr char kMembers[] =
+      R"("intermediate_size": 48, "num_key_value_heads": 2, "sliding_window": 16,
+         "hidden_activation": "gelu_pytorch_tanh", )";
+  const ModelConfig older =
+      Read("gemma3_text", absl::StrCat(kMembers, R"("sliding_window_pattern": 2, "rope_theta": 1e5,
+          "rope_local_base_freq": 5e3, "rope_scaling": {"rope_type": "linear", "factor": 8.0}, )"));
+  const ModelConfig newer = Read(
+      "gemma3_text", absl::StrCat(kMembers, R"("_sliding_window_pattern": 2, "rope_parameters": {
+          "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e5},
+          "sliding_attention": {"rope_type": "default", "rope_theta": 5e3}}, )"));
+  for (const ModelConfig& config : {older, newer}) {
+    EXPECT_THAT(WindowsOf(config), ElementsAre(16, 0, 16));
+    EXPECT_EQ(config.Layer(0).rope, LayerRope::kLocal);
+    EXPECT_EQ(config.Layer(1).rope, LayerRope::kModel);
+    EXPECT_EQ(config.rope_theta, 1e5);
+    EXPECT_EQ(config.local_rope_theta, 5e3);
+    EXPECT_THAT(config.rope_divisors, Each(8.0F));
+    EXPECT_EQ(config.attention_scale, 0.0625F);  // Of 256, the default.
+    EXPECT_EQ(config.head_dim, 256);
+    EXPECT_TRUE(config.tied_embeddings);
+    EXPECT_FLOAT_EQ(config.embedding_scale, std::sqrt(32.0F));
+  }
+}
+
+TEST(CheckpointConfigTest, LongropeHasTwoListsAndOneMagnitude) {
+  constexpr char kRope[] = R"("rope_scaling": {"type": "su", "short_factor": [1, 1.5],
+      "long_factor": [2, 3.5]}, "partial_rotary_factor": 0.5, )";
+  const ModelConfig config =
+      Read("phi3", absl::StrCat(kDense, kRope, R"("original_max_position_embeddings": 32, )"));
+  EXPECT_EQ(config.rope_dim, 4);
+  EXPECT_THAT(config.rope_divisors, ElementsAre(1.0F, 1.5F));
+  EXPECT_THAT(config.long_rope_divisors, ElementsAre(2.0F, 3.5F));
+  EXPECT_EQ(config.rope_original_context, 32);
+  EXPECT_FLOAT_EQ(config.rope_magnitude, std::sqrt(1 + std::log(4.0F) / std::log(32.0F)));
+  EXPECT_THAT(std::string(ReadText("phi3", absl::StrCat(kDense, R"("rope_scaling": {"type":
+      "longrope", "short_factor": [1, 2, 3, 4], "long_factor": [1]}, )"))
+                              .status()
+                              .message()),
+              HasSubstr("key 'rope_scaling.long_factor' is a list of 1 numbers, not 4"));
+  constexpr char kMoe[] = R"("num_local_experts": 4, "num_experts_per_tok": 2,
+      "intermediate_size": 16, "num_key_value_heads": 2, "rope_scaling": {"type": "longrope",
+      "short_factor": [1, 1, 1, 1], "long_factor": [1, 1, 1, 1], "short_mscale": 1.25,
+      "long_mscale": )";
+  EXPECT_EQ(Read("phimoe", absl::StrCat(kMoe, "1.25}, ")).rope_magnitude, 1.25F);
+  EXPECT_THAT(std::string(ReadText("phimoe", absl::StrCat(kMoe, "1.5}, ")).status().message()),
+              HasSubstr("key 'rope_scaling.long_mscale' is 1.5, but short_mscale is 1.25"));
+}
+
+TEST(CheckpointConfigTest, YarnMayBeRoundedOrNot) {
+  const auto divisors = [](std::string_view more) {
+    return Read("llama", absl::StrCat(kDense, R"("head_dim": 16, "rope_scaling":
+        {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32)",
+                                      std::string(more), "}, "));
+  };
+  EXPECT_EQ(divisors("").rope_divisors, divisors(R"(, "truncate": true)").rope_divisors);
+  EXPECT_NE(divisors("").rope_divisors, divisors(R"(, "truncate": false)").rope_divisors);
+  EXPECT_FLOAT_EQ(divisors("").rope_magnitude, 0.1F * std::log(4.0F) + 1);
+  EXPECT_EQ(divisors(R"(, "attention_factor": 1.5)").rope_magnitude, 1.5F);
 }
 
 TEST(CheckpointConfigTest, LayersOfQwenMayBeDense) {

@@ -31,9 +31,9 @@ class RecipeMaker {
 
   RecipeMaker(const Checkpoint& checkpoint, const CheckpointConfig& config)
       : checkpoint_(checkpoint),
+        read_(config),
         type_(*config.type),
         config_(config.config),
-        n_more_layers_(config.n_more_layers),
         family_(*FindFamily(config.config.architecture)),
         used_(checkpoint.tensors().size()) {}
 
@@ -60,6 +60,10 @@ class RecipeMaker {
     return tensor;
   }
 
+  static bool Has(const std::vector<TensorRole>& roles, TensorRole role) {
+    return std::ranges::find(roles, role) != roles.end();
+  }
+
   absl::Status AddTensor(const TensorSpec& spec, int layer) {
     const CheckpointName* first = FindName(type_, spec.role);
     if (PlaceOf(spec) == TensorPlace::kConfig || (first == nullptr && spec.optional)) {
@@ -71,7 +75,9 @@ class RecipeMaker {
       Use(stored_name);  // Some write the tied head too.
       return absl::OkStatus();
     }
-    const bool may_lack = spec.optional && spec.role != TensorRole::kOutput;
+    if (Has(read_.absent, spec.role)) return absl::OkStatus();
+    const bool may_lack =
+        spec.optional && spec.role != TensorRole::kOutput && !Has(read_.present, spec.role);
     if (may_lack && checkpoint_.Find(stored_name) == nullptr) return absl::OkStatus();
     TensorInfo tensor;
     tensor.name = TensorName(spec, layer);
@@ -278,7 +284,7 @@ class RecipeMaker {
     name.remove_prefix(kLayers.size());
     int layer = 0;
     return absl::SimpleAtoi(std::string(name.substr(0, name.find('.'))), &layer) &&
-           layer >= config_.n_layers && layer - config_.n_layers < n_more_layers_;
+           layer >= config_.n_layers && layer - config_.n_layers < read_.n_more_layers;
   }
 
   absl::Status CheckAllUsed() const {
@@ -307,9 +313,9 @@ class RecipeMaker {
   }
 
   const Checkpoint& checkpoint_;
+  const CheckpointConfig& read_;
   const CheckpointType& type_;
   const ModelConfig& config_;
-  const int n_more_layers_;
   const Family& family_;
   std::vector<bool> used_;
   CheckpointRecipes out_;

@@ -6,10 +6,13 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/limits.h"
 #include "base/quoted.h"
 #include "base/status_macros.h"
+#include "model/rope_scaling.h"
 
 namespace shoal {
 namespace {
@@ -19,17 +22,20 @@ struct RopeKind {
   std::string_view name;
   std::span<const std::string_view> members;
 };
-constexpr std::string_view kFactor[] = {"factor", "original_max_position_embeddings"};
+constexpr std::string_view kFactor[] = {"factor"};
 // Some files have members here that only other kinds look at.
-constexpr std::string_view kDynamic[] = {
-    "factor", "alpha",         "original_max_position_embeddings", "beta_fast", "beta_slow",
-    "mscale", "mscale_all_dim"};
-constexpr std::string_view kLlama3[] = {"factor", "low_freq_factor", "high_freq_factor",
-                                        "original_max_position_embeddings"};
-constexpr RopeKind kKinds[] = {
-    {"default", {}}, {"linear", kFactor}, {"dynamic", kDynamic}, {"llama3", kLlama3}};
-constexpr std::string_view kAllHave[] = {"rope_theta", "rope_type", "type",
-                                         "partial_rotary_factor"};
+constexpr std::string_view kDynamic[] = {"factor",    "alpha",  "beta_fast",
+                                         "beta_slow", "mscale", "mscale_all_dim"};
+constexpr std::string_view kLlama3[] = {"factor", "low_freq_factor", "high_freq_factor"};
+constexpr std::string_view kYarn[] = {"factor", "beta_fast", "beta_slow", "truncate",
+                                      "attention_factor"};
+constexpr std::string_view kLong[] = {"factor",           "short_factor", "long_factor",
+                                      "attention_factor", "short_mscale", "long_mscale"};
+constexpr RopeKind kKinds[] = {{"default", {}},     {"linear", kFactor}, {"dynamic", kDynamic},
+                               {"llama3", kLlama3}, {"yarn", kYarn},     {"longrope", kLong},
+                               {"su", kLong}};
+constexpr std::string_view kAllHave[] = {"rope_theta", "rope_type", "type", "partial_rotary_factor",
+                                         "original_max_position_embeddings"};
 
 class RopeReader {
  public:
@@ -43,7 +49,13 @@ class RopeReader {
       object_ = object;
       break;
     }
-    config_.rope_dim = config_.head_dim;
+    if (type_.rope_required && file_.Names(object_).empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(file_.name(), ": key ", Quoted(object_), " is missing; model_type ",
+                       std::string(type_.model_type), " needs it: fetch the model again"));
+    }
+    SHOAL_RETURN_IF_ERROR(ReadLocal());
+    SHOAL_RETURN_IF_ERROR(ReadShare());
     SHOAL_RETURN_IF_ERROR(ReadTheta());
     std::string name = "default";
     for (const char* member : {"type", "rope_type"}) {
@@ -53,10 +65,12 @@ class RopeReader {
     const auto* kind = std::ranges::find(kKinds, name, &RopeKind::name);
     if (kind == std::end(kKinds)) return RefuseKind(name);
     SHOAL_RETURN_IF_ERROR(RefuseUnknown(*kind));
+    if (config_.rope_dim < 2) return absl::OkStatus();  // ValidateConfig refuses it.
     if (name == "linear") return ReadLinear();
     if (name == "llama3") return ReadLlama3();
     if (name == "dynamic") return ReadDynamic();
-    return absl::OkStatus();
+    if (name == "yarn") return ReadYarn();
+    return name == "default" ? absl::OkStatus() : ReadLong();
   }
 
  private:
@@ -90,13 +104,48 @@ class RopeReader {
       if (has(kAllHave) || has(kind.members)) continue;
       return Refuse(name, absl::StrCat(", which is not known for the type ", Quoted(kind.name)));
     }
-    const std::string partial = file_.Has(Key("partial_rotary_factor"))
-                                    ? Key("partial_rotary_factor")
-                                    : "partial_rotary_factor";
-    if (!file_.Has(partial) || file_.Text(partial) == "1") return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat(file_.name(), ": key ", Quoted(partial), " is ",
-                                                   file_.Text(partial),
-                                                   "; only 1 is computed here; use another model"));
+    return absl::OkStatus();
+  }
+
+  // Some files have an object for each kind of layers.
+  absl::Status ReadLocal() {
+    constexpr std::string_view kFull = "full_attention";
+    const std::string local = Key("sliding_attention");
+    if (!file_.Has(Key(kFull))) return absl::OkStatus();
+    for (const std::string& name : file_.Names(object_)) {
+      if (name == kFull || Key(name) == local) continue;
+      return Refuse(name, ", which is not known beside 'full_attention'");
+    }
+    for (const std::string& name : file_.Names(local)) {
+      const std::string key = absl::StrCat(local, ".", name);
+      if (name == "rope_theta" && config_.local_rope_theta != 0) {
+        SHOAL_ASSIGN_OR_RETURN(config_.local_rope_theta, file_.GetFloat(key));
+      } else if (name != "rope_type" || file_.Text(key) != "'default'") {
+        return Refuse(absl::StrCat("sliding_attention.", name), ", which is not computed here");
+      }
+    }
+    object_ = Key(kFull);
+    return absl::OkStatus();
+  }
+
+  // How much of each head turns.
+  absl::Status ReadShare() {
+    config_.rope_dim = config_.head_dim;
+    const std::string name = "partial_rotary_factor";
+    const std::string key = file_.Has(Key(name)) ? Key(name) : name;
+    double share = type_.partial_rotary == 0 ? 1 : type_.partial_rotary;
+    if (file_.Has(key)) {
+      SHOAL_ASSIGN_OR_RETURN(share, file_.GetFloat(key));
+    }
+    const bool fits = type_.partial_rotary == 0 ? share == 1 : share > 0 && share <= 1;
+    if (!fits) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(file_.name(), ": key ", Quoted(key), " is ", share, "; only ",
+                       type_.partial_rotary == 0 ? "1" : "a share above 0 and up to 1",
+                       " is computed here; use another model"));
+    }
+    config_.rope_dim = static_cast<int>(config_.head_dim * share);
+    return absl::OkStatus();
   }
 
   absl::Status ReadTheta() {
@@ -112,6 +161,24 @@ class RopeReader {
     SHOAL_ASSIGN_OR_RETURN(const double value, file_.GetFloat(Key(member)));
     if (value > 0) return value;
     return Refuse(member, ", not above 0");
+  }
+
+  absl::StatusOr<double> ReadPositiveOr(std::string_view member, double absent) const {
+    return file_.Has(Key(member)) ? ReadPositive(member) : absent;
+  }
+
+  // The context that the model was first trained for. Some files say it beside the object.
+  absl::StatusOr<int> ReadOriginalContext() const {
+    const std::string name = "original_max_position_embeddings";
+    for (const std::string& key : {name, Key(name)}) {
+      if (!file_.Has(key)) continue;
+      SHOAL_ASSIGN_OR_RETURN(const uint64_t value, file_.GetUint(key));
+      if (value >= 1 && value <= kMaxContext) return static_cast<int>(value);
+      return absl::InvalidArgumentError(absl::StrCat(file_.name(), ": key ", Quoted(key), " is ",
+                                                     value, ", not in [1, ", kMaxContext,
+                                                     "]; use another model"));
+    }
+    return static_cast<int>(config_.context_length);
   }
 
   absl::Status ReadLinear() {
@@ -144,16 +211,72 @@ class RopeReader {
       return Refuse("low_freq_factor", absl::StrCat(", not below high_freq_factor, ",
                                                     file_.Text(Key("high_freq_factor"))));
     }
-    double context = static_cast<double>(config_.context_length);
-    if (file_.Has(Key("original_max_position_embeddings"))) {
-      SHOAL_ASSIGN_OR_RETURN(context, ReadPositive("original_max_position_embeddings"));
-    }
+    SHOAL_ASSIGN_OR_RETURN(const int context, ReadOriginalContext());
     const int n_pairs = config_.rope_dim / 2;
     for (int i = 0; i < n_pairs; ++i) {
       const double frequency = std::pow(config_.rope_theta, -2.0 * i / config_.rope_dim);
       const double n_waves = context * frequency / (2 * std::numbers::pi);
       const double share = std::clamp((n_waves - low) / (high - low), 0.0, 1.0);
       config_.rope_divisors.push_back(static_cast<float>(1 / ((1 - share) / factor + share)));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadYarn() {
+    SHOAL_ASSIGN_OR_RETURN(const int original, ReadOriginalContext());
+    YarnScaling yarn{.original_context = original};
+    const double ratio = static_cast<double>(config_.context_length) / original;
+    SHOAL_ASSIGN_OR_RETURN(yarn.factor, ReadPositiveOr("factor", ratio));
+    SHOAL_ASSIGN_OR_RETURN(yarn.beta_fast, ReadPositiveOr("beta_fast", yarn.beta_fast));
+    SHOAL_ASSIGN_OR_RETURN(yarn.beta_slow, ReadPositiveOr("beta_slow", yarn.beta_slow));
+    if (file_.Has(Key("truncate"))) {
+      SHOAL_ASSIGN_OR_RETURN(yarn.truncate, file_.GetBool(Key("truncate")));
+    }
+    if (yarn.factor < 1) return Refuse("factor", ", below 1");
+    if (!(config_.rope_theta > 1)) {
+      return Refuse("type", absl::StrCat(" with the base ", config_.rope_theta,
+                                         "; only bases above 1 are computed with it"));
+    }
+    config_.rope_divisors = YarnDivisors(yarn, config_.rope_theta, config_.rope_dim);
+    SHOAL_ASSIGN_OR_RETURN(const double magnitude,
+                           ReadPositiveOr("attention_factor", YarnMagnitude(yarn.factor)));
+    config_.rope_magnitude = static_cast<float>(magnitude);
+    return absl::OkStatus();
+  }
+
+  // Longrope (Ding et al. 2024, arXiv:2402.13753): one list of divisors within the original
+  // context, another for longer sequences.
+  absl::Status ReadLong() {
+    SHOAL_ASSIGN_OR_RETURN(config_.rope_original_context, ReadOriginalContext());
+    SHOAL_RETURN_IF_ERROR(ReadList("short_factor", &config_.rope_divisors));
+    SHOAL_RETURN_IF_ERROR(ReadList("long_factor", &config_.long_rope_divisors));
+    const double original = config_.rope_original_context;
+    SHOAL_ASSIGN_OR_RETURN(
+        const double factor,
+        ReadPositiveOr("factor", static_cast<double>(config_.context_length) / original));
+    double magnitude = factor > 1 ? std::sqrt(1 + std::log(factor) / std::log(original)) : 1;
+    SHOAL_ASSIGN_OR_RETURN(magnitude, ReadPositiveOr("attention_factor", magnitude));
+    if (type_.rope_mscales) {
+      SHOAL_ASSIGN_OR_RETURN(magnitude, ReadPositive("short_mscale"));
+      SHOAL_ASSIGN_OR_RETURN(const double other, ReadPositive("long_mscale"));
+      if (other != magnitude) {
+        return Refuse("long_mscale", absl::StrCat(", but short_mscale is ", magnitude,
+                                                  "; only equal ones are computed here"));
+      }
+    }
+    config_.rope_magnitude = static_cast<float>(magnitude);
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadList(std::string_view member, std::vector<float>* list) const {
+    const uint64_t n = file_.Length(Key(member));
+    if (n != static_cast<uint64_t>(config_.rope_dim) / 2) {
+      return Refuse(member, absl::StrCat(" of ", n, " numbers, not ", config_.rope_dim / 2));
+    }
+    for (uint64_t i = 0; i < n; ++i) {
+      SHOAL_ASSIGN_OR_RETURN(const double value,
+                             ReadPositive(absl::StrCat(std::string(member), ".", i)));
+      list->push_back(static_cast<float>(value));
     }
     return absl::OkStatus();
   }

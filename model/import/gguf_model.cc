@@ -71,16 +71,7 @@ class ConfigReader : private GgufKeys {
       : GgufKeys(file, family.architecture), file_(file), family_(family) {}
 
   absl::StatusOr<ModelConfig> Read() {
-    config_.architecture = std::string(family_.architecture);
-    config_.rope_pairing = family_.rope_pairing;
-    config_.qk_norm = family_.qk_norm;
-    config_.norm_topk_prob = family_.norm_topk_prob;
-    config_.norm = family_.norm;
-    config_.activation = family_.activation;
-    config_.swiglu_alpha = family_.swiglu_alpha;
-    config_.swiglu_limit = family_.swiglu_limit;
-    config_.gating = family_.gating;
-    config_.router_jitter = family_.router_jitter;
+    config_ = ImpliedConfig(family_);
     if (file_.Has("general.name")) {
       SHOAL_ASSIGN_OR_RETURN(config_.name, file_.GetString("general.name"));
     }

@@ -26,6 +26,8 @@ class JsonValues {
 
   // True if the key is there and not null. Objects and arrays are there under their own path too.
   bool Has(std::string_view key) const;
+  // True if the key is there, null or not.
+  bool Mentions(std::string_view key) const { return values_.find(key) != values_.end(); }
   // NotFound when the key is absent or null, InvalidArgument when it has another type.
   absl::StatusOr<uint64_t> GetUint(std::string_view key) const;
   absl::StatusOr<double> GetFloat(std::string_view key) const;  // Integers too; finite.

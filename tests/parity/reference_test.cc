@@ -96,15 +96,16 @@ TEST_P(FamilyReferenceTest, AgreesInEveryNumber) {
   ExpectParity(model, ReadTestTensors(folder + "expected.safetensors"));
 }
 
-class FolderReferenceTest : public testing::TestWithParam<const char*> {};
+class FolderReferenceTest : public testing::TestWithParam<FolderModel> {};
 
 TEST_P(FolderReferenceTest, AgreesInEveryNumber) {
-  const std::string folder = absl::StrCat(kData, "models/", GetParam(), "/");
+  const std::string folder = absl::StrCat(kData, "models/", GetParam().name, "/");
   LocalModel model(folder + "hf", {.kv_type = KvType::kF32, .activations_f32 = true});
-  ExpectParity(model, ReadTestTensors(folder + "expected.safetensors"));
+  ExpectParity(model, ReadTestTensors(folder + GetParam().expected));
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, FolderReferenceTest, testing::ValuesIn(kFolderModels));
+INSTANTIATE_TEST_SUITE_P(Models, FolderReferenceTest, testing::ValuesIn(kFolderModels),
+                         [](const auto& info) { return std::string(info.param.name); });
 
 // Its GGUF does not say the window that the checkpoint has.
 TEST(ReferenceTest, MistralInItsWindow) {

@@ -1,0 +1,149 @@
+#include "model/import/checkpoint_layers.h"
+
+#include <algorithm>
+#include <climits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/quoted.h"
+#include "base/status_macros.h"
+
+namespace shoal {
+namespace {
+
+class LayersReader {
+ public:
+  LayersReader(const JsonValues& file, const FamilyCheckpoint& checkpoint, ModelConfig* config)
+      : file_(file),
+        type_(*checkpoint.type),
+        family_(*checkpoint.family),
+        config_(*config),
+        layers_(static_cast<size_t>(config->n_layers)) {}
+
+  absl::Status Read() {
+    SHOAL_RETURN_IF_ERROR(ReadDense());
+    SHOAL_RETURN_IF_ERROR(ReadWindows());
+    const bool alike = std::ranges::all_of(
+        layers_, [](const LayerConfig& layer) { return layer == LayerConfig{}; });
+    if (!alike) config_.layers = std::move(layers_);
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status Refuse(std::string_view key, const std::string& says) const {
+    return absl::InvalidArgumentError(absl::StrCat(file_.name(), ": key ", Quoted(key), " is ",
+                                                   file_.Text(key), says, "; use another model"));
+  }
+
+  const ConfigKey* RowOf(ConfigRule rule) const {
+    const auto found = std::ranges::find_if(type_.keys, [rule](const ConfigKey& key) {
+      const auto* is = std::get_if<ConfigRule>(&key.says);
+      return is != nullptr && *is == rule;
+    });
+    return found == type_.keys.end() ? nullptr : &*found;
+  }
+
+  // The key that the type has that rule for, if the file has it.
+  std::optional<std::string> Find(ConfigRule rule) const {
+    const ConfigKey* row = RowOf(rule);
+    if (row == nullptr) return std::nullopt;
+    for (const std::string_view name : {row->key, row->also}) {
+      if (!name.empty() && file_.Has(name)) return std::string(name);
+    }
+    return std::nullopt;
+  }
+
+  absl::StatusOr<int> ReadCount(const std::string& key) const {
+    SHOAL_ASSIGN_OR_RETURN(const uint64_t value, file_.GetUint(key));
+    if (value <= INT_MAX) return static_cast<int>(value);
+    return Refuse(key, absl::StrCat(", above the limit of ", INT_MAX));
+  }
+  // Null is `otherwise`; absent, what the type's row says.
+  absl::StatusOr<int> ReadCountOr(ConfigRule rule, int otherwise) const {
+    if (const auto key = Find(rule)) return ReadCount(*key);
+    const ConfigKey* row = RowOf(rule);
+    if (row == nullptr || !row->absent || file_.Mentions(row->key)) return otherwise;
+    return static_cast<int>(*row->absent);
+  }
+
+  absl::Status ReadDense() {
+    if (const auto key = Find(ConfigRule::kDenseLayers)) {
+      for (uint64_t i = 0; i < file_.Length(*key); ++i) {
+        SHOAL_ASSIGN_OR_RETURN(const int layer, ReadCount(absl::StrCat(*key, ".", i)));
+        if (layer < config_.n_layers) layers_[static_cast<size_t>(layer)].dense = true;
+      }
+    }
+    SHOAL_ASSIGN_OR_RETURN(const int step, ReadCountOr(ConfigRule::kSparseStep, 1));
+    if (step < 1) return Refuse(*Find(ConfigRule::kSparseStep), ", below 1");
+    for (int layer = 0; layer < config_.n_layers; ++layer) {
+      if ((layer + 1) % step != 0) layers_[static_cast<size_t>(layer)].dense = true;
+    }
+    return absl::OkStatus();
+  }
+
+  // Which layers have a window: those that layer_types names, or all from max_window_layers on but
+  // the last of every period. One that covers the whole context is none.
+  absl::Status ReadWindows() {
+    SHOAL_ASSIGN_OR_RETURN(int window, ReadCountOr(ConfigRule::kWindow, 0));
+    if (RowOf(ConfigRule::kWindowSwitch) != nullptr) {
+      bool on = false;
+      if (const auto key = Find(ConfigRule::kWindowSwitch)) {
+        SHOAL_ASSIGN_OR_RETURN(on, file_.GetBool(*key));
+      }
+      if (!on) window = 0;
+    }
+    const int usual_period = type_.window_period > 0 ? type_.window_period : family_.window_period;
+    SHOAL_ASSIGN_OR_RETURN(const int period, ReadCountOr(ConfigRule::kWindowPeriod, usual_period));
+    if (window > 0 && period < 1) return Refuse(*Find(ConfigRule::kWindowPeriod), ", below 1");
+    SHOAL_ASSIGN_OR_RETURN(const int first, ReadCountOr(ConfigRule::kWindowStart, 0));
+    const uint64_t n_types = file_.Length("layer_types");
+    if (n_types != 0 && n_types != layers_.size()) {
+      return Refuse(
+          "layer_types",
+          absl::StrCat(" of ", n_types, " entries, not num_hidden_layers, ", layers_.size()));
+    }
+    for (int i = 0; i < config_.n_layers; ++i) {
+      bool local = window > 0 && i >= first && (i + 1) % period != 0;
+      if (n_types > 0) {
+        SHOAL_ASSIGN_OR_RETURN(local, IsLocal(i, window));
+      }
+      if (!local) continue;
+      LayerConfig& layer = layers_[static_cast<size_t>(i)];
+      if (window < config_.context_length) layer.window = window;
+      if (config_.local_rope_theta != 0) layer.rope = LayerRope::kLocal;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<bool> IsLocal(int layer, int window) const {
+    const std::string key = absl::StrCat("layer_types.", layer);
+    const std::string type = file_.Text(key);
+    if (type == "'full_attention'") return false;
+    if (type == "'sliding_attention'" && window > 0) return true;
+    if (type != "'sliding_attention'") {
+      return Refuse(key, RowOf(ConfigRule::kWindow) != nullptr
+                             ? "; only 'full_attention' and 'sliding_attention' are computed here"
+                             : "; only 'full_attention' is computed here");
+    }
+    return Refuse(key, ", but no window is given or it is switched off");
+  }
+
+  const JsonValues& file_;
+  const CheckpointType& type_;
+  const Family& family_;
+  ModelConfig& config_;
+  std::vector<LayerConfig> layers_;
+};
+
+}  // namespace
+
+absl::Status ReadCheckpointLayers(const JsonValues& file, const FamilyCheckpoint& checkpoint,
+                                  ModelConfig* config) {
+  return LayersReader(file, checkpoint, config).Read();
+}
+
+}  // namespace shoal
