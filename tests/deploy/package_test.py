@@ -6,27 +6,13 @@ The bare root comes from debootstrap, or is unpacked from an archive. Needs root
 """
 import argparse
 import pathlib
-import subprocess
 import sys
 import tempfile
 import unittest
 
+from debian_root import make_root, run_in
+
 ROLES = ("coordinator", "router", "worker")
-
-
-def make_root(folder, archive):
-    """A minimal Debian with this machine's package sources."""
-    if archive:
-        subprocess.run(["tar", "-xf", archive, "-C", folder], check=True)
-    else:
-        sources = "".join(path.read_text() for path in pathlib.Path("/etc/apt").rglob("*.sources"))
-        mirror = sources.split("URIs: ")[1].split()[0] if "URIs: " in sources else ""
-        subprocess.run(["debootstrap", "--variant=minbase", "bookworm", folder, *filter(None, [mirror])],
-                       check=True, stdout=subprocess.DEVNULL)
-    for path in pathlib.Path("/etc/apt").rglob("*.sources"):
-        target = pathlib.Path(folder, "etc/apt/sources.list.d", path.name)
-        target.write_text(path.read_text())
-        pathlib.Path(folder, "etc/apt/sources.list").write_text("")
 
 
 class PackageTest(unittest.TestCase):
@@ -39,10 +25,7 @@ class PackageTest(unittest.TestCase):
         pathlib.Path(cls.root, "tmp/shoal.deb").write_bytes(pathlib.Path(ARGS.package).read_bytes())
 
     def run_in(self, *args):
-        done = subprocess.run(["chroot", self.root, "env", "DEBIAN_FRONTEND=noninteractive", *args],
-                              capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, f"{args}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-        return done.stdout
+        return run_in(self.root, *args)
 
     def test_1_it_installs_with_what_it_needs(self):
         self.run_in("apt-get", "update")

@@ -1,13 +1,14 @@
 """S24: docs/operations.md, followed word by word, gives a cluster of two boxes.
 
-    site_test.py SHOAL_PACKAGE.deb [--keep]
+    site_test.py SHOAL_PACKAGE.deb [--root DEBIAN.tar]
 
-Each box is a network namespace with a root of its own, over this machine's. A wire of 1 Gbit/s and
-0.3 ms round trip joins the two (netwire.cc). The page's commands run on them as they stand. Only
-systemctl and scp are played: the former reads the unit and starts its command as its user, with its
-environment and credentials. Needs root, /dev/net/tun, overlayfs and g++.
+Each box is a bare Debian with systemd, in a container with a network of its own; a wire of 1 Gbit/s
+and 0.3 ms round trip joins the two (netwire.cc). The page's commands run there as they stand, the units
+as systemd confines them; only scp is played. Needs root, podman, runc, g++, /dev/net/tun and apt's
+servers. The bare root comes from debootstrap, or is unpacked from an archive.
 """
 import argparse
+import json
 import os
 import pathlib
 import re
@@ -17,33 +18,17 @@ import sys
 import tempfile
 import time
 
+from debian_root import make_root, run_in
+
 PAGE = pathlib.Path("docs/operations.md")
 MODEL = pathlib.Path("models/tales-moe-11m-q8_0.gguf")
 BOXES = {"10.0.0.1": "shoal-a", "10.0.0.2": "shoal-b"}
-PROMPT = "Tell me a story about a fox and a kite."
-
-SYSTEMCTL = r'''#!/bin/bash
-# Starts the units that `enable --now` names; nothing else is asked of it.
+SERVICES = {"shoal-a": ("coordinator", "worker", "router"), "shoal-b": ("worker",)}
+CONFINED = {"CapEff": "0000000000000000", "NoNewPrivs": "1", "Seccomp": "2"}
+SCP = """#!/bin/sh
 set -eu
-[[ $1 == enable && $2 == --now ]] || { echo "systemctl: $*" >&2; exit 1; }
-unit=/lib/systemd/system/$3.service
-value() { sed -n "s/^$1=//p" "$unit"; }
-credentials=/run/credentials/$3.service
-install -d -m 755 /run/credentials; install -d -m 500 -o shoal "$credentials"
-value SetCredential | while IFS=: read -r name text; do
-  install -m 400 -o shoal /dev/stdin "$credentials/$name" <<<"$text"; done
-value LoadCredential | while IFS=: read -r name file; do
-  [[ ! -e $file ]] || install -m 400 -o shoal "$file" "$credentials/$name"; done
-state=/var/lib/$(value StateDirectory)
-install -d -m 700 -o shoal -g shoal "$state"
-command=$(value ExecStart); command=${command//%S/\/var\/lib}; command=${command//%d/$credentials}
-set -a; . "$(value EnvironmentFile)"; set +a
-setsid runuser -u "$(value User)" -- $command >"/var/log/$3.log" 2>&1 </dev/null &
-'''
-SCP = r'''#!/bin/bash
-set -eu
-install -m 600 "$1" "/peers/${2#*:}.part"; mv "/peers/${2#*:}.part" "/peers/${2#*:}"
-'''
+install -m 600 "$1" "/peer/${2#*:}"
+"""
 
 
 def run(*args, **options):
@@ -57,61 +42,72 @@ def commands():
 
 class Site:
     def __init__(self, package, folder):
-        self.folder, self.package, self.wire = pathlib.Path(folder), package, None
+        self.package, self.folder, self.wire = package, pathlib.Path(folder), None
 
-    def build(self):
-        netwire = self.folder / "netwire"
-        run("g++", "-O2", "-std=c++20", "tests/deploy/netwire.cc", "-o", netwire)
+    def build(self, archive):
         run("mount", "-t", "tmpfs", "tmpfs", self.folder)  # An overlay cannot lie on an overlay.
-        run("g++", "-O2", "-std=c++20", "tests/deploy/netwire.cc", "-o", netwire)
+        base = self.folder / "base"
+        base.mkdir()
+        make_root(base, archive)
+        shutil.copy(self.package, base / "root")
+        run_in(base, "apt-get", "update")
+        # What the package needs is fetched here: boxes have no way out.
+        run_in(base, "apt-get", "install", "-y", "--no-install-recommends", "systemd", "systemd-sysv", "curl",
+               f"/root/{pathlib.Path(self.package).name}")
+        run_in(base, "dpkg", "--purge", "shoal")
+        (base / "usr/local/bin/scp").write_text(SCP)
+        (base / "usr/local/bin/scp").chmod(0o755)
+        (base / "srv/shoal").mkdir()
+        shutil.copy(MODEL, base / "srv/shoal/model.gguf")
+        run("g++", "-O2", "-std=c++20", "tests/deploy/netwire.cc", "-o", self.folder / "netwire")
         for box in BOXES.values():
             run("ip", "netns", "add", box)
-            self.make_root(box)
-        self.wire = subprocess.Popen([netwire, *BOXES.values(), "0.15", "1000", "0"],
+            layers = [self.folder / box / name for name in ("upper", "work", "root")]
+            for layer in layers:
+                layer.mkdir(parents=True)
+            run("mount", "-t", "overlay", "overlay", "-o",
+                f"lowerdir={base},upperdir={layers[0]},workdir={layers[1]}", layers[2])
+        self.join_boxes()
+        for box in BOXES.values():
+            self.boot(box)
+
+    def join_boxes(self):
+        self.wire = subprocess.Popen([self.folder / "netwire", *BOXES.values(), "0.15", "1000", "0"],
                                      stdout=subprocess.PIPE, text=True)
         assert self.wire.stdout.readline() == "up\n"
         for address, box in BOXES.items():
             run("ip", "-n", box, "addr", "add", f"{address}/24", "dev", "w0")
             for device in ("w0", "lo"):
                 run("ip", "-n", box, "link", "set", device, "up")
-        self.root("shoal-a", "srv/shoal").mkdir()
-        shutil.copy(MODEL, self.root("shoal-a", "srv/shoal/model.gguf"))
-        peers = self.root("shoal-a", "peers")
-        peers.mkdir()
-        run("mount", "--bind", self.root("shoal-b"), peers)
 
-    def root(self, box, path=""):
-        return self.folder / box / "root" / path
+    def boot(self, box):
+        peer = next(other for other in BOXES.values() if other != box)
+        run("podman", "run", "-d", "--name", box, "--privileged", "--systemd=always", "--network",
+            f"ns:/run/netns/{box}", "-v", f"{self.folder}/{peer}/root:/peer", "--rootfs",
+            self.folder / box / "root", "/lib/systemd/systemd", stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while subprocess.run(["podman", "exec", box, "systemctl", "is-system-running"],
+                             capture_output=True, text=True).stdout.strip() not in ("running", "degraded"):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{box} has not booted within 60 s")
+            time.sleep(0.5)
+        # As on a machine; a container's mounts are private, and units would not see their secrets.
+        run("podman", "exec", box, "mount", "--make-rshared", "/")
 
-    def make_root(self, box):
-        layers = {name: self.folder / box / name for name in ("upper", "work", "root")}
-        for layer in layers.values():
-            layer.mkdir(parents=True)
-        run("mount", "-t", "overlay", "overlay", "-o",
-            f"lowerdir=/,upperdir={layers['upper']},workdir={layers['work']}", layers["root"])
-        run("mount", "-t", "proc", "proc", self.root(box, "proc"))
-        run("mount", "--rbind", "/dev", self.root(box, "dev"))
-        for name, text in (("systemctl", SYSTEMCTL), ("scp", SCP)):
-            tool = self.root(box, f"usr/local/sbin/{name}")
-            tool.write_text(text)
-            tool.chmod(0o755)
-        for path in ("etc/shoal", "var/lib/shoal"):  # As on a bare box.
-            shutil.rmtree(self.root(box, path), ignore_errors=True)
-        shutil.copy(self.package, self.root(box, "root"))
+    def run_on(self, box, script):
+        done = run("podman", "exec", "-e", "DEBIAN_FRONTEND=noninteractive", "-w", "/root", box, "bash", "-ec",
+                   script, stdout=subprocess.PIPE, text=True, timeout=300)
+        return done.stdout
 
-    def run_on(self, box, script, **options):
-        return run("ip", "netns", "exec", box, "chroot", self.root(box), "env", "-i", "HOME=/root",
-                   "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                   "DEBIAN_FRONTEND=noninteractive", "bash", "-ec", f"cd /root\n{script}", **options)
+    def logs(self):
+        for box, roles in SERVICES.items():
+            for role in roles:
+                subprocess.run(["podman", "exec", box, "journalctl", "--no-pager", "-n", "20", "-u",
+                                f"shoal-{role}"])
 
     def remove(self):
         for box in BOXES.values():
-            pids = subprocess.run(["ip", "netns", "pids", box], capture_output=True, text=True).stdout
-            for pid in pids.split():
-                try:
-                    os.kill(int(pid), 9)
-                except ProcessLookupError:
-                    pass
+            subprocess.run(["podman", "rm", "--force", "--time", "2", "--ignore", box], capture_output=True)
         if self.wire is not None:
             self.wire.kill()
             self.wire.wait()
@@ -120,39 +116,57 @@ class Site:
         subprocess.run(["umount", "--recursive", "--lazy", self.folder], capture_output=True)
 
 
-def follow(site, text):
+def follow(site, blocks):
     """Runs the page's blocks; the last one's output."""
-    for where, script in text:
+    for where, script in blocks:
         for address in BOXES if where == "both" else [where]:
             print(f"--- {address}\n{script}", flush=True)
-            done = site.run_on(BOXES[address], script, stdout=subprocess.PIPE, text=True, timeout=300)
-            print(done.stdout, flush=True)
-    return done.stdout
+            said = site.run_on(BOXES[address], script)
+            print(said, flush=True)
+    return said
+
+
+def check_units(site):
+    """Whether every service runs as confined as its unit says."""
+    held = True
+    for box, roles in SERVICES.items():
+        for role in roles:
+            status = dict(re.findall(r"^(\w+):\s+(\S+)", site.run_on(
+                box, f"cat /proc/$(systemctl show -p MainPID --value shoal-{role})/status"), re.MULTILINE))
+            found = {key: status[key] for key in CONFINED}
+            held &= found == CONFINED and status["Uid"] != "0"
+            print(box, role, found)
+    return held
+
+
+def check_nodes(site):
+    nodes = json.loads(site.run_on("shoal-a", "runuser -u shoal -- shoal node list --json --data-dir "
+                                   "/var/lib/shoal/coordinator"))["nodes"]
+    workers = sorted((n["peer_address"], n["state"]) for n in nodes if n["role"] == "worker")
+    print(workers)
+    return workers == [("10.0.0.1:7701", "active"), ("10.0.0.2:7701", "active")]
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("package")
+    parser.add_argument("--root")
     args = parser.parse_args()
+    os.environ["CONTAINERS_CONF"] = str(pathlib.Path("tests/deploy/containers.conf").resolve())
     blocks = commands()
     assert len(blocks) >= 6, f"{PAGE} has lost its blocks"
     folder = tempfile.mkdtemp(prefix="shoal-site-")
-    site = Site(args.package, folder)
+    site, held = Site(args.package, folder), False
     try:
-        site.build()
+        site.remove()
+        site.build(args.root)
         begin = time.monotonic()
         answer = follow(site, blocks)
         print(f"from the package to an answer: {time.monotonic() - begin:.0f} s")
-        nodes = site.run_on("shoal-a", "runuser -u shoal -- shoal node list --json --data-dir "
-                            "/var/lib/shoal/coordinator", stdout=subprocess.PIPE, text=True).stdout
-        print(nodes)
-        workers = re.findall(r'"role":"worker","state":"active","peer_address":"([^"]*)"', nodes)
-        held = sorted(workers) == ["10.0.0.1:7701", "10.0.0.2:7701"] and "fox" in answer and "kite" in answer
-        for role in ("coordinator", "worker", "router"):
-            if not held:
-                for log in site.folder.glob(f"*/root/var/log/shoal-{role}.log"):
-                    print(log, log.read_text()[-2000:])
+        held = "fox" in answer and "kite" in answer and check_nodes(site) and check_units(site)
     finally:
+        if not held:
+            site.logs()
         site.remove()
         shutil.rmtree(folder, ignore_errors=True)
     print("held" if held else "FAILED")
