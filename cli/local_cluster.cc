@@ -144,6 +144,7 @@ absl::Status LocalCluster::StartRouter() {
   if (!serve.api_key_file.empty()) {
     args.insert(args.end(), {"--api-key-file", serve.api_key_file});
   }
+  if (!serve.pre.empty()) args.insert(args.end(), {"--pre", serve.pre});
   SHOAL_ASSIGN_OR_RETURN(router_, StartNode("router", "router", std::move(args)));
   return absl::OkStatus();
 }

@@ -18,6 +18,7 @@
 #include "base/mutex.h"
 #include "base/status_macros.h"
 #include "model/chat_template.h"
+#include "model/pre_tokenizer.h"
 #include "model/tokenizer.h"
 #include "router/http/api_keys.h"
 #include "router/router.h"
@@ -63,6 +64,22 @@ absl::StatusOr<std::unique_ptr<ChatTemplate>> LoadTemplate(const ServeOptions& o
   return absl::Status(chat_template.status().code(),
                       absl::StrCat("chat template: ", std::string(chat_template.status().message()),
                                    "; --chat-template FILE sets another one"));
+}
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const ServeOptions& options,
+                                                         const LoadedModel& model) {
+  SHOAL_ASSIGN_OR_RETURN(Vocabulary vocabulary, model.vocabulary());
+  if (!options.pre.empty()) {
+    const absl::Status selected = PreTokenizer::Select(options.pre, &vocabulary);
+    if (!selected.ok()) {
+      return absl::Status(selected.code(),
+                          absl::StrCat("--pre: ", std::string(selected.message())));
+    }
+  }
+  auto tokenizer = Tokenizer::Create(std::move(vocabulary));
+  if (tokenizer.ok() || !absl::IsUnimplemented(tokenizer.status())) return tokenizer;
+  return absl::UnimplementedError(absl::StrCat(std::string(tokenizer.status().message()),
+                                               "; --pre NAME sets the pre-tokenizer"));
 }
 
 // Names what decides the bits of an answer: the model and how its cache stores numbers.
@@ -194,6 +211,11 @@ void AddServeOptions(CLI::App* command, ServeOptions* options) {
   AddOpsListenOption(command, &options->ops_listen);
   command->add_option("--chat-template", options->chat_template_path,
                       "File with a chat template to use instead of the model's");
+  const auto names = PreTokenizer::KnownNames();
+  command
+      ->add_option("--pre", options->pre,
+                   "Pre-tokenizer to use instead of the one that the model names")
+      ->check(CLI::IsMember(std::vector<std::string>(names.begin(), names.end())));
 }
 
 absl::Status CheckServeOptions(const ServeOptions& options) {
@@ -224,8 +246,7 @@ absl::StatusOr<bool> ServeLoaded(const ServeOptions& options, LoadedModel& model
   SHOAL_ASSIGN_OR_RETURN(const ListenAddress address, AddressOf(options));
   SHOAL_ASSIGN_OR_RETURN(const std::optional<ApiKeys> api_keys, ReadKeys(options.api_key_file));
   SHOAL_ASSIGN_OR_RETURN(auto server, HttpServer::Listen(address));
-  SHOAL_ASSIGN_OR_RETURN(Vocabulary vocabulary, model.vocabulary());
-  SHOAL_ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::Create(std::move(vocabulary)));
+  SHOAL_ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(options, model));
   SHOAL_ASSIGN_OR_RETURN(const auto chat_template, LoadTemplate(options, model));
   const std::string name = options.model_name.empty() ? model.model_name() : options.model_name;
   SHOAL_ASSIGN_OR_RETURN(

@@ -24,6 +24,7 @@ struct ServeOptions {
   std::string kv_type = "f16";
   std::string model_name;          // Empty: as the model says.
   std::string chat_template_path;  // Empty: the model's own template.
+  std::string pre;                 // Pre-tokenizer; empty: the one that the model names.
   std::string ops_listen;          // Empty: no port for probes.
   std::string api_key_file;        // Empty: loopback only, and no keys.
 };

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <functional>
-#include <queue>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -35,28 +34,19 @@ int ByteOfCharacter(char32_t character) {
   return character < kAlphabetEnd ? byte_of[character] : -1;
 }
 
+// Whether a byte-level token is spelled in GPT-2's alphabet: no piece becomes one that is not, such
+// as a raw character that some vocabularies have beside its bytes.
+bool InAlphabet(std::string_view text, std::string_view bytes) {
+  return text != bytes || std::all_of(text.begin(), text.end(), absl::ascii_isgraph);
+}
+
 // No piece of a real vocabulary is longer; bounds the work for one that is.
 constexpr size_t kMaxPieceToCut = 1024;
+constexpr size_t kMaxRemembered = 128;  // Longer pieces seldom come again.
 
 uint64_t PairKey(int32_t left, int32_t right) {
   return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
 }
-
-// The piece while it is merged: a doubly linked list in place.
-struct Symbol {
-  int32_t id;
-  int32_t previous;
-  int32_t next;
-};
-
-// A merge that was possible when it was found; stale once either symbol changed.
-struct Candidate {
-  uint64_t order;  // rank << 32 | position of the left symbol.
-  int32_t left_id;
-  int32_t right_id;
-  int32_t merged_id;
-  bool operator>(const Candidate& other) const { return order > other.order; }
-};
 
 }  // namespace
 
@@ -88,6 +78,7 @@ std::string BytesOfToken(std::string_view text, TokenType type) {
 BytePairs::BytePairs(const Vocabulary& vocabulary)
     : characters_(vocabulary.model == "llama"),
       ignore_merges_(vocabulary.ignore_merges),
+      fuse_unk_(vocabulary.fuse_unk),
       unk_id_(characters_ ? vocabulary.unk_id : -1),
       whole_(vocabulary.tokens.size()) {}
 
@@ -99,6 +90,9 @@ absl::StatusOr<std::unique_ptr<BytePairs>> BytePairs::Create(
   for (const TokenType type : {TokenType::kNormal, TokenType::kUserDefined}) {
     for (size_t id = 0; id < texts.size(); ++id) {
       if (vocabulary.types[id] != type || texts[id].empty()) continue;
+      const bool raw = !pairs->characters_ && type == TokenType::kNormal &&
+                       !InAlphabet(vocabulary.tokens[id], texts[id]);
+      if (raw) continue;
       pairs->id_of_bytes_.emplace(texts[id], static_cast<int32_t>(id));
     }
   }
@@ -107,6 +101,9 @@ absl::StatusOr<std::unique_ptr<BytePairs>> BytePairs::Create(
     const auto found = pairs->id_of_bytes_.find(std::string_view(&c, 1));
     const bool none = pairs->characters_ || found == pairs->id_of_bytes_.end();
     pairs->id_of_byte_[byte] = none ? -1 : found->second;
+    if (byte < 128) {
+      pairs->id_of_ascii_[byte] = found == pairs->id_of_bytes_.end() ? -1 : found->second;
+    }
   }
   for (size_t id = 0; pairs->characters_ && id < texts.size(); ++id) {
     const int byte = ByteOfPiece(vocabulary.tokens[id]);
@@ -115,6 +112,7 @@ absl::StatusOr<std::unique_ptr<BytePairs>> BytePairs::Create(
     }
   }
   pairs->merges_.reserve(vocabulary.merges.size());
+  pairs->merge_of_pair_.reserve(vocabulary.merges.size());
   for (size_t rank = 0; rank < vocabulary.merges.size(); ++rank) {
     SHOAL_RETURN_IF_ERROR(pairs->AddMerge(vocabulary.merges[rank], static_cast<int32_t>(rank)));
   }
@@ -123,22 +121,21 @@ absl::StatusOr<std::unique_ptr<BytePairs>> BytePairs::Create(
 }
 
 void BytePairs::AddMergesByScore(const Vocabulary& vocabulary) {
-  std::vector<float> scores = vocabulary.scores;
-  std::sort(scores.begin(), scores.end(), std::greater<float>());
+  std::vector<double> scores = vocabulary.scores;
+  std::sort(scores.begin(), scores.end(), std::greater<double>());
   scores.erase(std::unique(scores.begin(), scores.end()), scores.end());
   for (size_t id = 0; id < vocabulary.tokens.size(); ++id) {
     if (vocabulary.types[id] != TokenType::kNormal) continue;
     const std::string_view text = vocabulary.tokens[id];
     const auto rank = std::lower_bound(scores.begin(), scores.end(), vocabulary.scores[id],
-                                       std::greater<float>()) -
+                                       std::greater<double>()) -
                       scores.begin();
     for (size_t cut = 1; cut < text.size() && cut <= kMaxPieceToCut; ++cut) {
       const auto left = id_of_bytes_.find(text.substr(0, cut));
       if (left == id_of_bytes_.end()) continue;
       const auto right = id_of_bytes_.find(text.substr(cut));
       if (right == id_of_bytes_.end()) continue;
-      merges_.emplace(PairKey(left->second, right->second),
-                      Merge{static_cast<int32_t>(rank), static_cast<int32_t>(id)});
+      PutMerge({static_cast<int32_t>(rank), left->second, right->second, static_cast<int32_t>(id)});
     }
   }
 }
@@ -167,18 +164,19 @@ absl::Status BytePairs::AddMerge(std::string_view line, int32_t rank) {
                           : "union",
         " is not a normal token of the vocabulary; the file is damaged, convert the model again"));
   }
-  merges_.emplace(PairKey(left_id->second, right_id->second), Merge{rank, merged_id->second});
+  PutMerge({rank, left_id->second, right_id->second, merged_id->second});
   return absl::OkStatus();
 }
 
-const BytePairs::Merge* BytePairs::Find(int32_t left, int32_t right) const {
-  const auto found = merges_.find(PairKey(left, right));
-  return found == merges_.end() ? nullptr : &found->second;
+void BytePairs::PutMerge(const Merge& merge) {
+  const auto at = static_cast<int32_t>(merges_.size());
+  const bool fresh = merge_of_pair_.emplace(PairKey(merge.left, merge.right), at).second;
+  if (fresh) merges_.push_back(merge);
 }
 
-void BytePairs::Encode(std::string_view piece, std::vector<int32_t>* ids) const {
+void BytePairs::Encode(std::string_view piece, Memory* memory, std::vector<int32_t>* ids) const {
   const auto found = id_of_bytes_.find(piece);
-  if (found == id_of_bytes_.end()) return MergePiece(piece, ids);
+  if (found == id_of_bytes_.end()) return MergeAnew(piece, memory, ids);
   if (ignore_merges_) {
     ids->push_back(found->second);
     return;
@@ -190,22 +188,42 @@ void BytePairs::Encode(std::string_view piece, std::vector<int32_t>* ids) const 
     return;
   }
   const size_t before = ids->size();
-  MergePiece(piece, ids);
+  MergeAnew(piece, memory, ids);
   if (state == kUnknown) {
     const bool same = ids->size() == before + 1 && ids->back() == found->second;
     whole.store(same ? kYes : kNo, std::memory_order_relaxed);
   }
 }
 
-void BytePairs::MergePiece(std::string_view piece, std::vector<int32_t>* ids) const {
-  std::vector<Symbol> symbols;
-  symbols.reserve(piece.size());
-  const auto put = [&symbols](int32_t id) {
-    const auto at = static_cast<int32_t>(symbols.size());
-    symbols.push_back({id, at - 1, at + 1});
+// Merges, unless the same piece was merged before in this text.
+void BytePairs::MergeAnew(std::string_view piece, Memory* memory, std::vector<int32_t>* ids) const {
+  if (piece.size() > kMaxRemembered) return MergePiece(piece, memory, ids);
+  const auto [entry, fresh] = memory->places_.try_emplace(piece, Memory::Place{ids->size(), 0});
+  if (fresh) {
+    MergePiece(piece, memory, ids);
+    entry->second.size = ids->size() - entry->second.begin;
+    return;
+  }
+  const auto [begin, size] = entry->second;
+  for (size_t i = begin; i < begin + size; ++i) {
+    const int32_t id = (*ids)[i];
+    ids->push_back(id);
+  }
+}
+
+void BytePairs::PutSymbols(std::string_view piece, std::vector<Symbol>* symbols) const {
+  const auto put = [symbols](int32_t id) {
+    const auto at = static_cast<int32_t>(symbols->size());
+    symbols->push_back({id, at - 1, at + 1});
   };
   for (size_t pos = 0, length = 1; pos < piece.size(); pos += length) {
     if (characters_) {
+      const auto first = static_cast<uint8_t>(piece[pos]);
+      if (first < 128 && id_of_ascii_[first] >= 0) {
+        put(id_of_ascii_[first]);
+        length = 1;
+        continue;
+      }
       length = ReadUtf8(piece, pos).length;
       const auto found = id_of_bytes_.find(piece.substr(pos, length));
       if (found != id_of_bytes_.end()) {
@@ -218,21 +236,30 @@ void BytePairs::MergePiece(std::string_view piece, std::vector<int32_t>* ids) co
       known &= id_of_byte_[static_cast<uint8_t>(c)] >= 0;
     if (known) {
       for (const char c : piece.substr(pos, length)) put(id_of_byte_[static_cast<uint8_t>(c)]);
-    } else if (unk_id_ >= 0 && (symbols.empty() || symbols.back().id != unk_id_)) {
-      put(unk_id_);  // One for a run of them.
+    } else if (unk_id_ >= 0 && (!fuse_unk_ || symbols->empty() || symbols->back().id != unk_id_)) {
+      put(unk_id_);
     }
   }
+}
+
+void BytePairs::MergePiece(std::string_view piece, Memory* memory,
+                           std::vector<int32_t>* ids) const {
+  std::vector<Symbol>& symbols = memory->symbols_;
+  std::vector<Candidate>& heap = memory->heap_;
+  symbols.clear();
+  heap.clear();
+  symbols.reserve(piece.size());
+  PutSymbols(piece, &symbols);
+  heap.reserve(symbols.size());
   if (symbols.empty()) return;
   symbols.back().next = -1;
 
-  std::vector<Candidate> heap;
-  heap.reserve(symbols.size());
   const auto consider = [&](int32_t left) {
     if (left < 0 || symbols[left].next < 0) return false;
-    const int32_t right_id = symbols[symbols[left].next].id;
-    const Merge* merge = Find(symbols[left].id, right_id);
-    if (merge == nullptr) return false;
-    heap.push_back({PairKey(merge->rank, left), symbols[left].id, right_id, merge->id});
+    const auto found =
+        merge_of_pair_.find(PairKey(symbols[left].id, symbols[symbols[left].next].id));
+    if (found == merge_of_pair_.end()) return false;
+    heap.push_back({PairKey(merges_[found->second].rank, left), found->second});
     return true;
   };
   const auto later = std::greater<Candidate>();
@@ -242,11 +269,12 @@ void BytePairs::MergePiece(std::string_view piece, std::vector<int32_t>* ids) co
     std::pop_heap(heap.begin(), heap.end(), later);
     const Candidate top = heap.back();
     heap.pop_back();
+    const Merge& merge = merges_[top.merge];
     const auto at = static_cast<int32_t>(top.order & 0xFFFFFFFF);
     Symbol& left = symbols[at];
-    if (left.id != top.left_id || left.next < 0 || symbols[left.next].id != top.right_id) continue;
+    if (left.id != merge.left || left.next < 0 || symbols[left.next].id != merge.right) continue;
     Symbol& right = symbols[left.next];
-    left.id = top.merged_id;
+    left.id = merge.id;
     left.next = right.next;
     right.id = -1;  // No token: what still points here is stale.
     if (left.next >= 0) symbols[left.next].previous = at;

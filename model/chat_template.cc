@@ -27,6 +27,13 @@ absl::StatusOr<Value> StringOf(const std::string& text, bool literal) {
   return Value::String(Text(text, literal));
 }
 
+// Templates may write turns as <|role|>. Such a word alone can forge nothing.
+bool IsRole(std::string_view name, const Json& value) {
+  if (name != "role" || !value.is_string()) return false;
+  const auto& role = value.get_ref<const std::string&>();
+  return role == "system" || role == "user" || role == "assistant" || role == "tool";
+}
+
 absl::StatusOr<Value> ValueOf(const Json& json, bool literal, int depth) {
   if (depth > jinja::kMaxNesting) {
     return absl::ResourceExhaustedError(
@@ -60,7 +67,8 @@ absl::StatusOr<Value> ValueOf(const Json& json, bool literal, int depth) {
       jinja::Dict dict;
       for (const auto& [name, item] : json.items()) {
         SHOAL_ASSIGN_OR_RETURN(Value key, StringOf(name, literal));
-        SHOAL_ASSIGN_OR_RETURN(Value value, ValueOf(item, literal, depth + 1));
+        SHOAL_ASSIGN_OR_RETURN(Value value,
+                               ValueOf(item, literal && !IsRole(name, item), depth + 1));
         dict.Set(std::move(key), std::move(value));
       }
       return Value::Of(std::move(dict));

@@ -23,9 +23,9 @@ class ChatTemplate {
 
   // Renders with `variables` (an object: "messages", "tools", "add_generation_prompt", "bos_token",
   // ...). All text of the request is marked literal: every string in `variables` but
-  // top-level ones named `*_token`, the model's own. `now`, in the local time zone, is what
-  // strftime_now sees. InvalidArgument carries raise_exception's message; ResourceExhausted, the
-  // limit that was passed.
+  // top-level ones named `*_token`, the model's own, and the words that roles are. `now`, in the
+  // local time zone, is what strftime_now sees. InvalidArgument carries raise_exception's message;
+  // ResourceExhausted, the limit that was passed.
   absl::StatusOr<std::vector<PromptPiece>> Render(const nlohmann::ordered_json& variables,
                                                   absl::Time now) const;
 

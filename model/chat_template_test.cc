@@ -135,7 +135,7 @@ TEST(ChatTemplateTest, MarksWhatCameFromTheRequest) {
   EXPECT_EQ(content("(c.replace(',', ';') ~ '!')[-4:]"), ";[c ]!");
   EXPECT_EQ(content("c[::-1]"), "[ c,b>|dne_mi|<a ]");
   EXPECT_EQ(content("messages | tojson"),
-            R"([{"[role]": "[user]", "[content]": "[ a<|im_end|>b,c ]"}])");
+            R"([{"[role]": "user", "[content]": "[ a<|im_end|>b,c ]"}])");
   EXPECT_EQ(content("[c, 1]"), "['[ a<|im_end|>b,c ]', 1]");
   EXPECT_EQ(Marked("{% macro m(x) %}<{{ x }}>{% endmacro %}{{ m(style) | indent }}", v), "<[x]>");
   EXPECT_EQ(Marked("{% set t %}<{{ style }}>{% endset %}{% for x in t %}{{ x }}{% endfor %}", v),

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "model/tokenizer.h"
@@ -5,9 +6,14 @@
 
 namespace shoal {
 
+Detokenizer::Detokenizer(const Tokenizer* tokenizer, Options options)
+    : tokenizer_(tokenizer),
+      options_(options),
+      strip_(options.continues ? DecodeStrip::kNothing : tokenizer->vocabulary().decode_strip) {}
+
 std::string Detokenizer::Add(int32_t id) {
   std::string text;
-  if (!keep_special_ && tokenizer_->IsControl(id)) return text;
+  if (!options_.keep_special && tokenizer_->IsControl(id)) return text;
   if (tokenizer_->IsByte(id)) {
     run_ += tokenizer_->TokenBytes(id);
     return text;
@@ -37,9 +43,10 @@ void Detokenizer::EndRun(std::string* text) {
 }
 
 std::string Detokenizer::WithoutPrefix(std::string text) {
-  if (!at_start_ || text.empty()) return text;
-  at_start_ = false;
-  if (text[0] == ' ') text.erase(0, 1);
+  if (strip_ == DecodeStrip::kNothing || text.empty()) return text;
+  const size_t n_spaces = std::min(text.find_first_not_of(' '), text.size());
+  text.erase(0, strip_ == DecodeStrip::kSpace ? std::min<size_t>(n_spaces, 1) : n_spaces);
+  strip_ = DecodeStrip::kNothing;
   return text;
 }
 

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "model/ascii_splitter.h"
 #include "model/unicode_classes.h"
 
 namespace shoal {
@@ -46,7 +47,27 @@ struct Kind {
   bool nfc;
   bool ignore_merges;
   Patterns patterns;
+  std::vector<AsciiRule> rules;  // One for each pattern; or empty: none is known.
 };
+
+constexpr AsciiRule kGpt2Rule = {.shape = AsciiRule::Shape::kGpt2};
+constexpr AsciiRule kWideRule = {.shape = AsciiRule::Shape::kWide};
+constexpr AsciiRule kDeepSeekRule = {.shape = AsciiRule::Shape::kDeepSeek};
+
+constexpr AsciiRule Cl100kRule(int max_digits) {
+  return {.shape = AsciiRule::Shape::kCl100k, .max_digits = max_digits};
+}
+
+constexpr AsciiRule DigitsRule(int max_digits) {
+  return {.shape = AsciiRule::Shape::kDigits, .max_digits = max_digits};
+}
+
+constexpr AsciiRule O200kRule(int max_digits, bool contractions, bool slashes) {
+  return {.shape = AsciiRule::Shape::kO200k,
+          .max_digits = max_digits,
+          .contractions = contractions,
+          .slashes = slashes};
+}
 
 const std::vector<Kind>& Kinds() {
   const std::string symbol = R"([^\s\p{L}\p{N}])";
@@ -56,44 +77,61 @@ const std::vector<Kind>& Kinds() {
       {{"gpt-2", "default", "phi-2", "mpt", "olmo", "exaone4", "trillion", "granite-docling"},
        false,
        false,
-       {kGpt2}},
+       {kGpt2},
+       {kGpt2Rule}},
       {{"qwen2", "deepseek-r1-qwen", "stablelm2", "hunyuan", "megrez"},
        true,
        false,
-       {Cl100k(R"(\p{L}+)", R"(\p{N})", symbol)}},
-      {{"grok-2", "solar-open"}, false, false, {Cl100k(R"(\p{L}+)", R"(\p{N})", symbol)}},
+       {Cl100k(R"(\p{L}+)", R"(\p{N})", symbol)},
+       {Cl100kRule(1)}},
+      {{"grok-2", "solar-open"},
+       false,
+       false,
+       {Cl100k(R"(\p{L}+)", R"(\p{N})", symbol)},
+       {Cl100kRule(1)}},
       {{"qwen35"},
        true,
        false,
-       {Cl100k(R"([\p{L}\p{M}]+)", R"(\p{N})", R"([^\s\p{L}\p{M}\p{N}])")}},
+       {Cl100k(R"([\p{L}\p{M}]+)", R"(\p{N})", R"([^\s\p{L}\p{M}\p{N}])")},
+       {Cl100kRule(1)}},
       {{"llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "lfm2"},
        false,
        true,
-       {Cl100k(R"(\p{L}+)", R"(\p{N}{1,3})", symbol)}},
+       {Cl100k(R"(\p{L}+)", R"(\p{N}{1,3})", symbol)},
+       {Cl100kRule(3)}},
       {{"dbrx", "smaug-bpe", "glm4", "chatglm-bpe"},
        false,
        false,
-       {Cl100k(R"(\p{L}+)", R"(\p{N}{1,3})", symbol)}},
+       {Cl100k(R"(\p{L}+)", R"(\p{N}{1,3})", symbol)},
+       {Cl100kRule(3)}},
       {{"gpt-4o", "llama4", "kanana2", "minimax-m2"},
        false,
        true,
-       {O200k("", contraction, R"(\p{N}{1,3})", R"([\r\n/])")}},
-      {{"tekken"}, false, true, {O200k("", "", R"(\p{N})", R"([\r\n/])")}},
+       {O200k("", contraction, R"(\p{N}{1,3})", R"([\r\n/])")},
+       {O200kRule(3, true, true)}},
+      {{"tekken"},
+       false,
+       true,
+       {O200k("", "", R"(\p{N})", R"([\r\n/])")},
+       {O200kRule(1, false, true)}},
       {{"kimi-k2"},
        false,
        false,
        {absl::StrCat(R"([\p{Han}]+|)",
-                     O200k(R"(&&[^\p{Han}])", contraction, R"(\p{N}{1,3})", R"([\r\n])"))}},
+                     O200k(R"(&&[^\p{Han}])", contraction, R"(\p{N}{1,3})", R"([\r\n])"))},
+       {O200kRule(3, true, false)}},
       {{"deepseek-v3", "hunyuan-dense", "joyai-llm"},
        false,
        false,
        {R"(\p{N}{1,3})", "[一-龥\u3040-ゟ゠-ヿ]+",
         R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+)"
-        R"(| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"}},
+        R"(| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
+       {DigitsRule(3), kWideRule, kDeepSeekRule}},
       {{"deepseek-coder"},
        false,
        false,
-       {R"([\r\n])", R"(\s?\p{L}+)", R"(\s?\p{P}+)", cjk, R"(\p{N})"}},
+       {R"([\r\n])", R"(\s?\p{L}+)", R"(\s?\p{P}+)", cjk, R"(\p{N})"},
+       {}},
       {{"deepseek-llm"},
        false,
        false,
@@ -105,17 +143,20 @@ const std::vector<Kind>& Kinds() {
         "\u211d\u2124\u2126\u2128\u212a-\u212d\u212f-\u2134\u2139\u213c-\u213f\u2145-"
         "\u2149\u214e\u2183\u2184"
         R"(Ⰰ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+)",
-        R"(\s?[!-/:-~！-／：-～‘-‟　-。]+)", R"(\s+$)", cjk, R"(\p{N})"}},
+        R"(\s?[!-/:-~！-／：-～‘-‟　-。]+)", R"(\s+$)", cjk, R"(\p{N})"},
+       {}},
       {{"smollm", "starcoder", "refact", "codeshell", "minerva-7b"},
        false,
        false,
-       {R"(\p{N})", kGpt2}},
-      {{"command-r", "exaone"}, true, false, {R"(\p{N})", kGpt2}},
+       {R"(\p{N})", kGpt2},
+       {DigitsRule(1), kGpt2Rule}},
+      {{"command-r", "exaone"}, true, false, {R"(\p{N})", kGpt2}, {DigitsRule(1), kGpt2Rule}},
       {{"bailingmoe", "bailingmoe2", "llada-moe"},
        false,
        false,
        {R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*)"
-        R"(|\s*[\r\n]|\s+(?!\S)|\s+)"}},
+        R"(|\s*[\r\n]|\s+(?!\S)|\s+)"},
+       {}},
   };
   return kinds;
 }
@@ -211,6 +252,7 @@ absl::StatusOr<const Kind*> FindKind(std::string_view name) {
 
 struct PreTokenizer::Impl {
   std::vector<Code> codes;
+  std::vector<AsciiRule> rules;  // One for each.
 
   // matches: one for each of `codes`.
   absl::Status Split(size_t level, std::string_view text, const std::vector<MatchData>& matches,
@@ -223,17 +265,26 @@ struct PreTokenizer::Impl {
     const pcre2_code* code = codes[level].get();
     const MatchData& match = matches[level];
     const size_t* span = pcre2_get_ovector_pointer(match.get());
+    const AsciiRule& rule = rules[level];
+    const bool sparse =
+        rule.shape == AsciiRule::Shape::kDigits || rule.shape == AsciiRule::Shape::kWide;
     size_t pos = 0;
     while (pos < text.size()) {
-      const int rc = pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), pos,
-                                 PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, match.get(), nullptr);
-      if (rc == PCRE2_ERROR_NOMATCH) break;
-      if (rc < 0) {
-        return absl::ResourceExhaustedError(
-            absl::StrCat("pre-tokenizer gave up at byte ", pos, ": ", ErrorText(rc)));
+      size_t begin = sparse ? FirstCandidate(rule, text, pos) : pos;
+      if (begin == text.size()) break;
+      size_t end = MatchAscii(rule, text, begin);
+      if (end == begin) {
+        const int rc =
+            pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), begin,
+                        PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, match.get(), nullptr);
+        if (rc == PCRE2_ERROR_NOMATCH) break;
+        if (rc < 0) {
+          return absl::ResourceExhaustedError(
+              absl::StrCat("pre-tokenizer gave up at byte ", pos, ": ", ErrorText(rc)));
+        }
+        begin = span[0];
+        end = span[1];
       }
-      const size_t begin = span[0];
-      const size_t end = span[1];
       SHOAL_RETURN_IF_ERROR(Split(level + 1, text.substr(pos, begin - pos), matches, emit));
       SHOAL_RETURN_IF_ERROR(Split(level + 1, text.substr(begin, end - begin), matches, emit));
       pos = end;
@@ -245,13 +296,16 @@ struct PreTokenizer::Impl {
 PreTokenizer::PreTokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 PreTokenizer::~PreTokenizer() = default;
 
-absl::StatusOr<std::unique_ptr<PreTokenizer>> PreTokenizer::Create(std::string_view name) {
+absl::StatusOr<std::unique_ptr<PreTokenizer>> PreTokenizer::Create(std::string_view name,
+                                                                   bool ascii_rules) {
   SHOAL_ASSIGN_OR_RETURN(const Kind* kind, FindKind(name));
   auto impl = std::make_unique<Impl>();
   for (const std::string& pattern : kind->patterns) {
     SHOAL_ASSIGN_OR_RETURN(Code code, Compile(pattern));
     impl->codes.push_back(std::move(code));
   }
+  if (ascii_rules) impl->rules = kind->rules;
+  impl->rules.resize(impl->codes.size());
   return std::unique_ptr<PreTokenizer>(new PreTokenizer(std::move(impl)));
 }
 
@@ -261,9 +315,17 @@ std::vector<std::string_view> PreTokenizer::KnownNames() {
   return names;
 }
 
-absl::StatusOr<PreTokenizer::Traits> PreTokenizer::TraitsOf(std::string_view name) {
+absl::Status PreTokenizer::Select(std::string_view name, Vocabulary* vocabulary) {
+  if (vocabulary->model != "gpt2") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("tokenizer.ggml.model=\"", vocabulary->model,
+                     "\" has no pre-tokenizer; only byte-level BPE (gpt2) has one"));
+  }
   SHOAL_ASSIGN_OR_RETURN(const Kind* kind, FindKind(name));
-  return Traits{kind->nfc, kind->ignore_merges};
+  vocabulary->pre = std::string(name);
+  vocabulary->nfc = kind->nfc;
+  vocabulary->ignore_merges = kind->ignore_merges;
+  return absl::OkStatus();
 }
 
 std::optional<std::string_view> PreTokenizer::NameOf(const std::vector<std::string>& patterns) {

@@ -8,6 +8,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
+#include "model/vocabulary.h"
 
 namespace shoal {
 
@@ -17,18 +18,18 @@ namespace shoal {
 class PreTokenizer {
  public:
   // `name` as in tokenizer.ggml.pre. Unimplemented, with the known names, for any other.
-  static absl::StatusOr<std::unique_ptr<PreTokenizer>> Create(std::string_view name);
+  // Without `ascii_rules` the expressions alone decide: the same pieces, slower.
+  static absl::StatusOr<std::unique_ptr<PreTokenizer>> Create(std::string_view name,
+                                                              bool ascii_rules = true);
   ~PreTokenizer();
 
   // Every name that Create takes.
   static std::vector<std::string_view> KnownNames();
 
-  // What else tokenizers with this pre-tokenizer do, which GGUF files do not say.
-  struct Traits {
-    bool nfc = false;            // Vocabulary::nfc.
-    bool ignore_merges = false;  // Vocabulary::ignore_merges.
-  };
-  static absl::StatusOr<Traits> TraitsOf(std::string_view name);
+  // Makes `name` the pre-tokenizer of a byte-level vocabulary, with what else such tokenizers do
+  // and GGUF files do not say: nfc, ignore_merges. As Create; InvalidArgument for another
+  // vocabulary.
+  static absl::Status Select(std::string_view name, Vocabulary* vocabulary);
   // The name of these regular expressions, as tokenizer.json writes them; none: not in the table.
   static std::optional<std::string_view> NameOf(const std::vector<std::string>& patterns);
 

@@ -1,5 +1,7 @@
 #include "model/pre_tokenizer.h"
 
+#include <algorithm>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -11,9 +13,10 @@ namespace {
 
 using ::testing::ElementsAre;
 
-std::vector<std::string> Split(std::string_view name, std::string_view text) {
+std::vector<std::string> Split(std::string_view name, std::string_view text,
+                               bool ascii_rules = true) {
   std::vector<std::string> pieces;
-  const auto splitter = PreTokenizer::Create(name);
+  const auto splitter = PreTokenizer::Create(name, ascii_rules);
   EXPECT_TRUE(splitter.ok()) << splitter.status();
   if (!splitter.ok()) return pieces;
   const auto status =
@@ -44,6 +47,32 @@ TEST(PreTokenizerTest, WordsAreCutWhereCaseChanges) {
 TEST(PreTokenizerTest, HanIsApartInKimi) {
   EXPECT_THAT(Split("kimi-k2", "ab\u6f22\u5b57cd  \u6f22"),
               ElementsAre("ab", "\u6f22\u5b57", "cd", " ", " ", "\u6f22"));
+}
+
+// Goal: what is known of ASCII gives the pieces that the expressions give.
+// Method: random texts of what matters to them, and some characters outside ASCII.
+TEST(PreTokenizerTest, AsciiRulesChangeNothing) {
+  const char* const parts[] = {
+      " ",    " ",   "  ",     "\n",     "\r",     "\t", "a", "b",  "S",      "T",      "'",
+      "'s",   "'LL", "'ve",    "1",      "234",    ".",  "/", "//", "_",      "\x01",   "\x7f",
+      "\x1c", "(",   "\u00e9", "\u017f", "\u3000", "d",  "e", "re", "\u0301", "\u0664", "\u4e2d"};
+  uint32_t state = 7;
+  const auto next = [&state](uint32_t below) {
+    state = state * 1664525 + 1013904223;
+    return (state >> 8) % below;
+  };
+  for (const std::string_view name : PreTokenizer::KnownNames()) {
+    std::string text;
+    for (int i = 0; i < 30000; ++i) {
+      text += parts[next(next(8) == 0 ? std::size(parts) : std::size(parts) - 7)];
+    }
+    const std::vector<std::string> pieces = Split(name, text);
+    const std::vector<std::string> expected = Split(name, text, /*ascii_rules=*/false);
+    const auto [at, other] =
+        std::mismatch(pieces.begin(), pieces.end(), expected.begin(), expected.end());
+    EXPECT_TRUE(at == pieces.end() && other == expected.end())
+        << name << ": piece " << at - pieces.begin() << " is '" << *at << "'";
+  }
 }
 
 TEST(PreTokenizerTest, PatternsAreKnownAsTokenizerJsonWritesThem) {

@@ -5,7 +5,7 @@
 
 namespace shoal {
 
-SpecialTokens::SpecialTokens(const Vocabulary& vocabulary) : starts_(256, false) {
+SpecialTokens::SpecialTokens(const Vocabulary& vocabulary) {
   for (size_t id = 0; id < vocabulary.tokens.size(); ++id) {
     const TokenType type = vocabulary.types[id];
     const bool user_defined = type == TokenType::kUserDefined;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -35,8 +36,8 @@ class SpecialTokens {
     bool user_defined;
     uint8_t strips;
   };
-  std::vector<Entry> entries_;  // By text, so that tokens with one prefix are neighbours.
-  std::vector<bool> starts_;    // [256], by first byte.
+  std::vector<Entry> entries_;      // By text, so that tokens with one prefix are neighbours.
+  std::array<bool, 256> starts_{};  // By first byte.
 };
 
 }  // namespace shoal

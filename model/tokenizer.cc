@@ -9,8 +9,10 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "model/byte_pairs.h"
+#include "model/piece_spelling.h"
 #include "model/pre_tokenizer.h"
 #include "model/special_tokens.h"
+#include "model/unigram.h"
 #include "model/utf8.h"
 
 namespace shoal {
@@ -34,67 +36,15 @@ struct Run {
   bool literal;
 };
 
-constexpr std::string_view kSpaceMark = "\u2581";
-
-bool IsSpace(char32_t c) {
-  return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
-         c == 0x3000;
-}
-
-// Both take valid UTF-8.
-std::string_view WithoutSpaceAtStart(std::string_view text) {
-  while (!text.empty()) {
-    const Utf8Step step = ReadUtf8(text, 0);
-    if (!IsSpace(step.code_point)) break;
-    text.remove_prefix(step.length);
-  }
-  return text;
-}
-
-std::string_view WithoutSpaceAtEnd(std::string_view text) {
-  while (!text.empty()) {
-    size_t pos = text.size() - 1;
-    while (pos > 0 && (static_cast<uint8_t>(text[pos]) & 0xC0) == 0x80) --pos;
-    if (!IsSpace(ReadUtf8(text, pos).code_point)) break;
-    text.remove_suffix(text.size() - pos);
-  }
-  return text;
-}
-
-// Bytes that `text` decodes to in a SentencePiece vocabulary.
-std::string BytesOfPiece(std::string_view text, TokenType type) {
-  if (type == TokenType::kByte && ByteOfPiece(text) >= 0) {
-    return std::string(1, static_cast<char>(ByteOfPiece(text)));
-  }
-  std::string out;
-  for (size_t pos = 0; pos < text.size();) {
-    const bool mark = text.substr(pos).starts_with(kSpaceMark);
-    out += mark ? ' ' : text[pos];
-    pos += mark ? kSpaceMark.size() : 1;
-  }
-  return out;
-}
-
-// Whether no token has a space mark behind another character.
-bool FallsIntoWords(const Vocabulary& vocabulary) {
-  for (size_t id = 0; id < vocabulary.tokens.size(); ++id) {
-    if (vocabulary.types[id] != TokenType::kNormal) continue;
-    std::string_view text = vocabulary.tokens[id];
-    while (text.starts_with(kSpaceMark)) text.remove_prefix(kSpaceMark.size());
-    if (text.find(kSpaceMark) != std::string_view::npos) return false;
-  }
-  return true;
-}
-
 absl::Status CheckSizes(const Vocabulary& vocabulary) {
   const size_t size = vocabulary.tokens.size();
   if (!vocabulary.strips.empty() && vocabulary.strips.size() != size) {
     return absl::InvalidArgumentError(absl::StrCat("a vocabulary has ", vocabulary.strips.size(),
                                                    " strip flags for ", size, " tokens"));
   }
-  if (vocabulary.model == "llama" && vocabulary.merges.empty() &&
-      vocabulary.scores.size() != size) {
+  const bool by_score =
+      vocabulary.model == "t5" || (vocabulary.model == "llama" && vocabulary.merges.empty());
+  if (by_score && vocabulary.scores.size() != size) {
     return absl::InvalidArgumentError(
         absl::StrCat("tokenizer.ggml.scores has ", vocabulary.scores.size(), " entries for ", size,
                      " tokens and there are no merges; convert the model again"));
@@ -139,39 +89,32 @@ struct Tokenizer::Impl {
       text = composed;
     }
     if (splitter == nullptr) {
-      EncodeWords(Spaced(text, first), ids);
+      EncodeWords(spelling.Spell(text, first), ids);
       return absl::OkStatus();
     }
-    return splitter->Split(text, [&](std::string_view piece) { pairs->Encode(piece, ids); });
+    BytePairs::Memory memory;
+    return splitter->Split(text,
+                           [&](std::string_view piece) { pairs->Encode(piece, &memory, ids); });
   }
 
-  // `text` as SentencePiece spells it: with U+2581 for spaces and perhaps one before.
-  std::string Spaced(std::string_view text, bool first) const {
-    std::string out;
-    const bool begins_with_space = text[0] == ' ' || text.starts_with(kSpaceMark);
-    const bool prefix =
-        vocabulary.space_prefix == SpacePrefix::kAlways ||
-        (vocabulary.space_prefix == SpacePrefix::kUnlessSpace && !begins_with_space) ||
-        (vocabulary.space_prefix == SpacePrefix::kFirstUnlessSpace && first && !begins_with_space);
-    if (prefix) out = kSpaceMark;
-    for (const char c : text) c == ' ' ? out.append(kSpaceMark) : out.append(1, c);
-    return out;
-  }
-
-  // A text whose tokens never join a space to what is before it falls into words, each of which
-  // merges on its own.
+  // Each word of a text that falls into words on its own.
   void EncodeWords(std::string_view text, std::vector<int32_t>* ids) const {
+    const bool cut_all = vocabulary.cut_words;  // Not only before the first of several marks.
+    BytePairs::Memory memory;
+    const auto encode = [&](std::string_view word) {
+      unigram != nullptr ? unigram->Encode(word, ids) : pairs->Encode(word, &memory, ids);
+    };
     size_t begin = 0;
-    for (size_t pos = 0; words && pos < text.size();) {
+    for (size_t pos = 0; (words || cut_all) && pos < text.size();) {
       const size_t space = text.find(kSpaceMark, pos);
       if (space == std::string_view::npos) break;
-      if (space != pos && space > begin) {
-        pairs->Encode(text.substr(begin, space - begin), ids);
+      if ((cut_all || space != pos) && space > begin) {
+        encode(text.substr(begin, space - begin));
         begin = space;
       }
       pos = space + kSpaceMark.size();
     }
-    pairs->Encode(text.substr(begin), ids);
+    if (begin < text.size()) encode(text.substr(begin));
   }
 
   absl::StatusOr<std::vector<int32_t>> EncodeRuns(std::string_view text,
@@ -182,7 +125,9 @@ struct Tokenizer::Impl {
   const SpecialTokens special;
   bool words = false;              // EncodeWords may cut.
   std::vector<std::string> bytes;  // By id.
-  std::unique_ptr<BytePairs> pairs;
+  PieceSpelling spelling;
+  std::unique_ptr<BytePairs> pairs;  // This or the next.
+  std::unique_ptr<Unigram> unigram;
   std::unique_ptr<PreTokenizer> splitter;  // Null: none, SentencePiece.
   absl::flat_hash_set<int32_t> end_ids;
 };
@@ -236,26 +181,34 @@ Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Tokenizer::~Tokenizer() = default;
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Create(Vocabulary vocabulary) {
-  const bool pieces = vocabulary.model == "llama";
+  const bool unigram = vocabulary.model == "t5";
+  const bool pieces = vocabulary.model == "llama" || unigram;
   if (vocabulary.model != "gpt2" && !pieces) {
     return absl::UnimplementedError(
         absl::StrCat("tokenizer.ggml.model=\"", vocabulary.model,
                      "\" is not a known kind of tokenizer; known: gpt2 (byte-level BPE), llama "
-                     "(SentencePiece BPE)"));
+                     "(SentencePiece BPE), t5 (SentencePiece unigram)"));
   }
   SHOAL_RETURN_IF_ERROR(CheckIds(vocabulary));
   SHOAL_RETURN_IF_ERROR(CheckSizes(vocabulary));
   auto impl = std::make_unique<Impl>(std::move(vocabulary));
   const Vocabulary& data = impl->vocabulary;
-  if (!pieces) {
+  if (pieces) {
+    SHOAL_ASSIGN_OR_RETURN(impl->spelling, PieceSpelling::Create(data));
+  } else {
     SHOAL_ASSIGN_OR_RETURN(impl->splitter, PreTokenizer::Create(data.pre));
   }
-  impl->words = pieces && FallsIntoWords(data);
   impl->bytes.reserve(data.tokens.size());
   for (size_t id = 0; id < data.tokens.size(); ++id) {
     impl->bytes.push_back((pieces ? BytesOfPiece : BytesOfToken)(data.tokens[id], data.types[id]));
   }
-  SHOAL_ASSIGN_OR_RETURN(impl->pairs, BytePairs::Create(data, pieces ? data.tokens : impl->bytes));
+  if (unigram) {
+    SHOAL_ASSIGN_OR_RETURN(impl->unigram, Unigram::Create(data));
+  } else {
+    impl->words = pieces && FallsIntoWords(data);
+    SHOAL_ASSIGN_OR_RETURN(impl->pairs,
+                           BytePairs::Create(data, pieces ? data.tokens : impl->bytes));
+  }
   impl->FindEndTokens();
   return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(impl)));
 }
@@ -284,7 +237,7 @@ std::string_view Tokenizer::TokenBytes(int32_t id) const {
 }
 
 std::string Tokenizer::Decode(std::span<const int32_t> ids) const {
-  Detokenizer stream(this, /*keep_special=*/true);
+  Detokenizer stream(this, {.keep_special = true});
   std::string text;
   for (const int32_t id : ids) text += stream.Add(id);
   return text + stream.Flush();
@@ -294,8 +247,6 @@ bool Tokenizer::IsByte(int32_t id) const {
   return impl_->splitter == nullptr && id >= 0 && id < vocab_size() &&
          impl_->vocabulary.types[static_cast<size_t>(id)] == TokenType::kByte;
 }
-
-bool Tokenizer::AddsSpace() const { return impl_->vocabulary.space_prefix != SpacePrefix::kNone; }
 
 bool Tokenizer::IsEndOfGeneration(int32_t id) const { return impl_->end_ids.contains(id); }
 

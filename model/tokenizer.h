@@ -19,7 +19,8 @@ struct PromptPiece {
 };
 
 // Text to token ids and back: BPE (Sennrich et al. 2016, arXiv:1508.07909), byte-level with GPT-2's
-// alphabet or SentencePiece's with bytes for what has no piece. Immutable, thread-safe.
+// alphabet or SentencePiece's with bytes for what has no piece; or SentencePiece's unigrams (Kudo
+// 2018, arXiv:1804.10959). Immutable, thread-safe.
 class Tokenizer {
  public:
   // InvalidArgument when a merge names no token or an id is out of range; Unimplemented for an
@@ -47,8 +48,6 @@ class Tokenizer {
   // Whether `id` is a byte of a character that has no piece. The text of a run of them is known
   // only at its end: if it is not UTF-8 as a whole, each byte becomes U+FFFD.
   bool IsByte(int32_t id) const;
-  // Whether encoding puts a space before a text, which decoding takes away.
-  bool AddsSpace() const;
   int vocab_size() const;
   const Vocabulary& vocabulary() const;
 
@@ -64,9 +63,13 @@ bool IsEndText(std::string_view text);
 // Turns a stream of ids into a stream of whole UTF-8 characters. Thread-compatible.
 class Detokenizer {
  public:
-  // `tokenizer` outlives this. Control tokens give no text unless `keep_special`.
-  explicit Detokenizer(const Tokenizer* tokenizer, bool keep_special = false)
-      : tokenizer_(tokenizer), keep_special_(keep_special), at_start_(tokenizer->AddsSpace()) {}
+  struct Options {
+    bool keep_special = false;  // Control tokens give their text, not nothing.
+    bool continues = false;     // The ids go on with a text: a space at their start belongs to it.
+  };
+  // `tokenizer` outlives this.
+  Detokenizer(const Tokenizer* tokenizer, Options options);
+  explicit Detokenizer(const Tokenizer* tokenizer) : Detokenizer(tokenizer, Options()) {}
 
   // The characters that `id` completes; the tail of a cut character is held back.
   std::string Add(int32_t id);
@@ -78,9 +81,9 @@ class Detokenizer {
   std::string WithoutPrefix(std::string text);
 
   const Tokenizer* tokenizer_;
-  bool keep_special_;
-  bool at_start_;    // A space that comes next is the one encoding added.
-  std::string run_;  // Byte tokens not yet given out.
+  Options options_;
+  DecodeStrip strip_;  // Of what comes next.
+  std::string run_;    // Byte tokens not yet given out.
   std::string pending_;
 };
 

@@ -102,13 +102,21 @@ std::string HfError(const json& change) {
 TEST(HfTokenizerTest, RefusesByName) {
   EXPECT_EQ(HfError(json::object()), "");
   const std::pair<const char*, const char*> cases[] = {
-      {R"({"model": {"type": "Unigram"}})", "a model of type 'Unigram'"},
+      {R"({"model": {"type": "WordPiece"}})", "a model of type 'WordPiece'"},
+      {R"({"model": {"type": "Unigram"}})", "a byte-level Unigram"},
       {R"({"model": {"end_of_word_suffix": "</w>"}})", "model.end_of_word_suffix"},
       {R"({"model": {"vocab": {"c": 4}}})", "not in [0, 4)"},
       {R"({"model": {"vocab": {"c": 0}}})", "two tokens have the id 0"},
       {R"({"model": {"merges": ["ab"]}})", "is not two tokens"},
       {R"({"normalizer": {"type": "Lowercase"}})", "Lowercase"},
+      {R"({"normalizer": {"type": "Prepend", "prepend": "\u2581"}})", "with ByteLevel"},
+      {R"({"normalizer": {"type": "Strip", "strip_right": true}})", "Strip without a Replace"},
+      {R"({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "%"}})", "Base64"},
       {R"({"pre_tokenizer": {"type": "Whitespace"}})", "Whitespace"},
+      {R"({"pre_tokenizer": {"type": "WhitespaceSplit"}})", "neither byte-level nor"},
+      {R"({"pre_tokenizer": {"type": "ByteLevel", "use_regex": false}})", "of the expressions"},
+      {R"({"decoder": {"type": "WordPiece"}})", "the decoder"},
+      {R"({"decoder": {"type": "Strip", "content": " ", "start": 1, "stop": 0}})", "the decoder"},
       {R"({"added_tokens": [{"id": 2, "content": "c", "single_word": true}]})",
        "single_word of 'c'"},
   };
@@ -116,6 +124,31 @@ TEST(HfTokenizerTest, RefusesByName) {
     EXPECT_THAT(HfError(json::parse(change)), ::testing::HasSubstr(message)) << change;
   }
   EXPECT_FALSE(ReadHfTokenizer(std::string(100000, '['), "", 4).ok());
+}
+
+std::string UnigramError(const char* change) {
+  json file = json::parse(R"({"model": {"type": "Unigram", "unk_id": 0, "vocab": [["?", 0]]},
+      "pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first"}})");
+  file.merge_patch(json::parse(change));
+  return std::string(ReadHfTokenizer(file.dump(), "", 2).status().message());
+}
+
+TEST(HfTokenizerTest, UnigramsAreCheckedToo) {
+  EXPECT_EQ(UnigramError("{}"), "");
+  const std::pair<const char*, const char*> cases[] = {
+      {R"({"model": {"unk_id": 1}})", "model.unk_id '1'"},
+      {R"({"model": {"unk_id": null}})", "model.unk_id"},
+      {R"({"model": {"vocab": {"?": 0}}})", "model.vocab is no array"},
+      {R"({"model": {"vocab": [["?"]]}})", "model.vocab[0] is no text"},
+      {R"({"model": {"vocab": [["?", 0], ["a", 0], ["b", 0]]}})", "not in [0, 2)"},
+      {R"({"pre_tokenizer": {"prepend_scheme": "last"}})", "prepend_scheme 'last'"},
+      {R"({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"},
+          {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first"}]}})",
+       "WhitespaceSplit without"},
+  };
+  for (const auto& [change, message] : cases) {
+    EXPECT_THAT(UnigramError(change), ::testing::HasSubstr(message)) << change;
+  }
 }
 
 class TokenizerFixtureTest : public ::testing::TestWithParam<const char*> {};

@@ -1,6 +1,5 @@
 #include "model/tokenizer_shard.h"
 
-#include <bit>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -16,7 +15,7 @@ namespace shoal {
 namespace {
 
 constexpr std::string_view kMagic = "SHOALTOK";
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 
 constexpr int32_t Vocabulary::*kSpecialIds[] = {&Vocabulary::bos_id, &Vocabulary::eos_id,
                                                 &Vocabulary::eot_id, &Vocabulary::unk_id,
@@ -43,7 +42,13 @@ class Decoder {
     SHOAL_RETURN_IF_ERROR(ReadAddBos());
     SHOAL_ASSIGN_OR_RETURN(vocab().nfc, ReadFlag("nfc"));
     SHOAL_ASSIGN_OR_RETURN(vocab().ignore_merges, ReadFlag("ignore_merges"));
-    SHOAL_RETURN_IF_ERROR(ReadSpacePrefix());
+    SHOAL_ASSIGN_OR_RETURN(vocab().fuse_unk, ReadFlag("fuse_unk"));
+    SHOAL_ASSIGN_OR_RETURN(vocab().cut_words, ReadFlag("cut_words"));
+    SHOAL_ASSIGN_OR_RETURN(vocab().hf_rules, ReadFlag("hf_rules"));
+    SHOAL_RETURN_IF_ERROR(ReadChoice("space_prefix", 3, &vocab().space_prefix));
+    SHOAL_RETURN_IF_ERROR(ReadChoice("space_runs", 2, &vocab().space_runs));
+    SHOAL_RETURN_IF_ERROR(ReadChoice("decode_strip", 2, &vocab().decode_strip));
+    SHOAL_ASSIGN_OR_RETURN(vocab().charsmap, ReadText());
     SHOAL_RETURN_IF_ERROR(ReadScores());
     SHOAL_RETURN_IF_ERROR(ReadStrips());
     SHOAL_ASSIGN_OR_RETURN(shard_.chat_template, ReadText());
@@ -121,10 +126,11 @@ class Decoder {
     return flag == 1;
   }
 
-  absl::Status ReadSpacePrefix() {
-    SHOAL_ASSIGN_OR_RETURN(const uint8_t prefix, reader_.U8());
-    if (prefix > 3) return Refuse(absl::StrCat("space_prefix is ", prefix, ", not in [0, 3]"));
-    vocab().space_prefix = static_cast<SpacePrefix>(prefix);
+  template <typename Choice>
+  absl::Status ReadChoice(const char* name, uint8_t last, Choice* choice) {
+    SHOAL_ASSIGN_OR_RETURN(const uint8_t value, reader_.U8());
+    if (value > last) return Refuse(absl::StrCat(name, " is ", value, ", not in [0, ", last, "]"));
+    *choice = static_cast<Choice>(value);
     return absl::OkStatus();
   }
 
@@ -136,11 +142,11 @@ class Decoder {
   }
 
   absl::Status ReadScores() {
-    SHOAL_ASSIGN_OR_RETURN(const uint32_t n, CountPerToken("scores", sizeof(float)));
+    SHOAL_ASSIGN_OR_RETURN(const uint32_t n, CountPerToken("scores", sizeof(double)));
     vocab().scores.reserve(n);
     for (uint32_t id = 0; id < n; ++id) {
-      SHOAL_ASSIGN_OR_RETURN(const uint32_t bits, reader_.U32());
-      vocab().scores.push_back(std::bit_cast<float>(bits));
+      SHOAL_ASSIGN_OR_RETURN(const double score, reader_.F64());
+      vocab().scores.push_back(score);
       if (!std::isfinite(vocab().scores.back())) {
         return Refuse(absl::StrCat("the score of token ", id, " is no number"));
       }
@@ -187,9 +193,15 @@ std::string EncodeTokenizerShard(const TokenizerShard& shard) {
   writer.U8(vocab.add_bos ? 1 : 0);
   writer.U8(vocab.nfc ? 1 : 0);
   writer.U8(vocab.ignore_merges ? 1 : 0);
+  writer.U8(vocab.fuse_unk ? 1 : 0);
+  writer.U8(vocab.cut_words ? 1 : 0);
+  writer.U8(vocab.hf_rules ? 1 : 0);
   writer.U8(static_cast<uint8_t>(vocab.space_prefix));
+  writer.U8(static_cast<uint8_t>(vocab.space_runs));
+  writer.U8(static_cast<uint8_t>(vocab.decode_strip));
+  writer.String(vocab.charsmap);
   writer.U32(static_cast<uint32_t>(vocab.scores.size()));
-  for (const float score : vocab.scores) writer.U32(std::bit_cast<uint32_t>(score));
+  for (const double score : vocab.scores) writer.F64(score);
   writer.U32(static_cast<uint32_t>(vocab.strips.size()));
   for (const uint8_t flags : vocab.strips) writer.U8(flags);
   writer.String(shard.chat_template);

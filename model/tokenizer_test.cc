@@ -127,6 +127,21 @@ TEST(TokenizerTest, DropsBytesThatTheVocabularyLacks) {
   EXPECT_THAT(Encode(**t, "q"), IsEmpty());
 }
 
+// Command R has raw characters beside the tokens of their bytes.
+TEST(TokenizerTest, APieceNeverBecomesARawCharacter) {
+  Vocabulary v = SmallVocabulary();
+  const std::string bytes = CharacterOfByte(0xD0) + " " + CharacterOfByte(0x96);
+  v.merges.push_back(bytes);
+  for (const std::string& token : {std::string("\u0416"), bytes.substr(0, 2) + bytes.substr(3)}) {
+    v.tokens.push_back(token);
+    v.types.push_back(TokenType::kNormal);
+  }
+  const auto t = Tokenizer::Create(std::move(v));
+  ASSERT_TRUE(t.ok()) << t.status();
+  EXPECT_THAT(Encode(**t, "\u0416"), ElementsAre(267));
+  EXPECT_EQ((*t)->Decode(std::vector<int32_t>{266, 267}), "\u0416\u0416");
+}
+
 TEST(TokenizerTest, RefusesBadVocabularies) {
   const auto error = [](auto change) {
     Vocabulary v = SmallVocabulary();
@@ -169,7 +184,7 @@ TEST(DetokenizerTest, GivesWholeCharactersOnly) {
   EXPECT_EQ(d.Add(0xF0), "");
   EXPECT_EQ(d.Flush(), "\uFFFD");
   EXPECT_EQ(d.Flush(), "");
-  Detokenizer special(t.get(), /*keep_special=*/true);
+  Detokenizer special(t.get(), {.keep_special = true});
   EXPECT_EQ(special.Add(262), "<|end|>");
 }
 
@@ -184,7 +199,7 @@ TEST(DetokenizerTest, StreamEqualsWhole) {
       state = state * 1664525 + 1013904223;
       ids.push_back(bytes[(state >> 16) % sizeof bytes]);
     }
-    Detokenizer d(t.get(), /*keep_special=*/true);
+    Detokenizer d(t.get(), {.keep_special = true});
     std::string text;
     for (const int32_t id : ids) text += d.Add(id);
     text += d.Flush();

@@ -1,5 +1,6 @@
 #include "router/generate.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,12 +15,14 @@ absl::StatusOr<std::shared_ptr<Generation>> Generate::Run(GenerateRequest reques
   SHOAL_ASSIGN_OR_RETURN(std::vector<int32_t> prompt_ids, PromptIds(request));
   SHOAL_ASSIGN_OR_RETURN(const int64_t max_tokens,
                          MaxTokens(static_cast<int64_t>(prompt_ids.size()), request.max_tokens));
+  const bool continues_text = ContinuesText(request, prompt_ids);
   auto generation = std::make_shared<Generation>(
       Generation::Params{.prompt_ids = std::move(prompt_ids),
                          .max_tokens = max_tokens,
                          .sampling = request.sampling,
                          .stop = std::move(request.stop),
-                         .ignore_eos = request.ignore_eos},
+                         .ignore_eos = request.ignore_eos,
+                         .continues_text = continues_text},
       options_.tokenizer, [admission = options_.admission] { admission->Wake(); });
   SHOAL_RETURN_IF_ERROR(options_.admission->Submit(generation));
   return generation;
@@ -61,6 +64,14 @@ absl::StatusOr<std::vector<int32_t>> Generate::TextIds(const std::string& prompt
   if (vocabulary.add_bos && vocabulary.bos_id >= 0) ids.insert(ids.begin(), vocabulary.bos_id);
   if (ids.empty()) return FieldError("prompt", "is empty; send at least one token");
   return ids;
+}
+
+// An answer in a chat is a text of its own, and so is what follows control tokens alone.
+bool Generate::ContinuesText(const GenerateRequest& request,
+                             const std::vector<int32_t>& ids) const {
+  if (std::holds_alternative<ChatPrompt>(request.prompt)) return false;
+  return !std::all_of(ids.begin(), ids.end(),
+                      [this](int32_t id) { return options_.tokenizer->IsControl(id); });
 }
 
 absl::Status Generate::CheckIds(const std::vector<int32_t>& ids) const {

@@ -49,6 +49,7 @@ class Generate {
   absl::StatusOr<std::vector<int32_t>> PromptIds(const GenerateRequest& request) const;
   absl::StatusOr<std::vector<int32_t>> ChatIds(const ChatPrompt& prompt) const;
   absl::StatusOr<std::vector<int32_t>> TextIds(const std::string& prompt) const;
+  bool ContinuesText(const GenerateRequest& request, const std::vector<int32_t>& ids) const;
   absl::Status CheckIds(const std::vector<int32_t>& ids) const;
   absl::StatusOr<int64_t> MaxTokens(int64_t n_prompt_tokens, int64_t asked) const;
 

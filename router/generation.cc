@@ -12,7 +12,7 @@ Generation::Generation(Params params, const Tokenizer* tokenizer,
     : params_(std::move(params)),
       tokenizer_(tokenizer),
       wake_batcher_(std::move(wake_batcher)),
-      detokenizer_(tokenizer),
+      detokenizer_(tokenizer, {.continues = params_.continues_text}),
       stop_strings_(params_.stop) {
   SHOAL_CHECK_GE(params_.prompt_ids.size(), 1U);
   SHOAL_CHECK_GE(params_.max_tokens, 1);

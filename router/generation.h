@@ -26,6 +26,7 @@ class Generation {
     SamplingParams sampling;
     std::vector<std::string> stop;
     bool ignore_eos = false;
+    bool continues_text = false;  // The answer goes on with the prompt's text: Detokenizer.
   };
 
   // `tokenizer` outlives this. `wake_batcher` is called, from the reader's thread, when this was

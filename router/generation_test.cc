@@ -55,6 +55,28 @@ class GenerationTest : public testing::Test {
   int n_wakes_ = 0;
 };
 
+// Goal: a completion goes on where the prompt ended, space and all; an answer is a text of its own.
+TEST_F(GenerationTest, AContinuationKeepsItsFirstSpace) {
+  Vocabulary vocabulary;
+  vocabulary.model = "llama";
+  vocabulary.tokens = {"<unk>", "\u2581a"};
+  vocabulary.types = {TokenType::kUnknown, TokenType::kNormal};
+  vocabulary.scores = {0, -1};
+  vocabulary.unk_id = 0;
+  vocabulary.space_prefix = SpacePrefix::kAlways;
+  vocabulary.decode_strip = DecodeStrip::kSpace;
+  const auto pieces = Tokenizer::Create(std::move(vocabulary));
+  ASSERT_TRUE(pieces.ok()) << pieces.status();
+  for (const bool continues : {false, true}) {
+    Generation::Params params = Params();
+    params.continues_text = continues;
+    Generation generation(std::move(params), pieces->get(), [] {});
+    generation.Accept(1);
+    generation.Accept(1);
+    EXPECT_EQ(generation.Take().text, continues ? " a a" : "a a");
+  }
+}
+
 TEST_F(GenerationTest, GivesTextAsItComes) {
   const auto generation = Make(Params());
   EXPECT_TRUE(Accept(generation.get(), "ab"));

@@ -201,10 +201,10 @@ TEST_F(CheckpointTest, ATokenizerThatIsNotReadIsNamed) {
   EXPECT_TRUE(Open().tokenizer.ok());
   WriteText("tokenizer.model", "");
   EXPECT_THAT(std::string(Open().tokenizer.status().message()),
-              HasSubstr("model/tokenizer.model: this kind of tokenizer is not read"));
-  WriteText("tokenizer.json", R"({"model": {"type": "Unigram"}})");
+              HasSubstr("model/tokenizer.model: has 0 pieces"));
+  WriteText("tokenizer.json", R"({"model": {"type": "WordPiece"}})");
   EXPECT_THAT(std::string(Open().tokenizer.status().message()),
-              HasSubstr("model/tokenizer.json: a model of type 'Unigram' is not known; convert"));
+              HasSubstr("model/tokenizer.json: a model of type 'WordPiece' is not known; convert"));
 }
 
 // Sixteen tokens at most: 'a', 'b', 'ab' and four special ones.

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "model/import/gguf_model.h"
 #include "model/import/gguf_reader.h"
+#include "model/import/tokenizer_file_testing.h"
 
 namespace shoal {
 namespace {
@@ -64,9 +65,9 @@ void CheckConsumers(const GgufReader& file) {
   if (const auto config = ReadModelConfig(file); config.ok()) {
     SHOAL_CHECK(ValidateConfig(*config).ok());
   }
-  if (const auto vocabulary = ReadVocabulary(file); vocabulary.ok()) {
-    SHOAL_CHECK_EQ(vocabulary->tokens.size(), vocabulary->types.size());
+  if (auto vocabulary = ReadVocabulary(file); vocabulary.ok()) {
     SHOAL_CHECK_LT(vocabulary->eos_id, static_cast<int64_t>(vocabulary->tokens.size()));
+    CheckTokenizerFile(TokenizerShard{.vocabulary = *std::move(vocabulary), .chat_template = ""});
   }
   (void)ReadChatTemplate(file);
   SHOAL_CHECK(!ModelName(file).empty());

@@ -13,6 +13,7 @@
 #include "base/status_macros.h"
 #include "model/import/gguf_model.h"
 #include "model/pre_tokenizer.h"
+#include "model/tokenizer_shard.h"
 
 namespace shoal {
 namespace {
@@ -44,9 +45,8 @@ class VocabularyReader {
     SHOAL_RETURN_IF_ERROR(ReadScores());
     SHOAL_RETURN_IF_ERROR(ReadMerges());
     for (const SpecialId& id : kSpecialIds) SHOAL_RETURN_IF_ERROR(ReadSpecialId(id));
-    if (file_.Has("tokenizer.ggml.add_bos_token")) {
-      SHOAL_ASSIGN_OR_RETURN(vocab_.add_bos, file_.GetBool("tokenizer.ggml.add_bos_token"));
-    }
+    SHOAL_ASSIGN_OR_RETURN(vocab_.add_bos,
+                           ReadFlag("tokenizer.ggml.add_bos_token", /*otherwise=*/false));
     if (vocab_.add_bos && vocab_.bos_id < 0) {
       return Refuse("tokenizer.ggml.add_bos_token", "is true, but there is no bos_token_id");
     }
@@ -98,7 +98,7 @@ class VocabularyReader {
     if (!file_.Has(kKey)) return absl::OkStatus();
     SHOAL_RETURN_IF_ERROR(OnePerToken(kKey));
     SHOAL_ASSIGN_OR_RETURN(const std::vector<float> scores, file_.GetFloats(kKey));
-    if (vocab_.model != "llama") return absl::OkStatus();
+    if (vocab_.model == "gpt2") return absl::OkStatus();
     for (size_t id = 0; id < scores.size(); ++id) {
       if (!std::isfinite(scores[id]))
         return Refuse(kKey, absl::StrCat("of token ", id, " is no number"));
@@ -109,19 +109,40 @@ class VocabularyReader {
 
   // What a tokenizer does that the file does not say, but its pre-tokenizer or its name tells.
   absl::Status ReadTraits() {
-    if (vocab_.model == "llama") {
-      constexpr std::string_view kKey = "tokenizer.ggml.add_space_prefix";
-      bool prefix = true;
-      if (file_.Has(kKey)) {
-        SHOAL_ASSIGN_OR_RETURN(prefix, file_.GetBool(kKey));
-      }
+    if (vocab_.model != "gpt2") {
+      const bool unigram = vocab_.model == "t5";
+      SHOAL_ASSIGN_OR_RETURN(const bool prefix,
+                             ReadFlag("tokenizer.ggml.add_space_prefix", /*otherwise=*/true));
       vocab_.space_prefix = prefix ? SpacePrefix::kAlways : SpacePrefix::kNone;
+      vocab_.decode_strip = prefix ? DecodeStrip::kSpace : DecodeStrip::kNothing;
+      SHOAL_ASSIGN_OR_RETURN(
+          const bool one, ReadFlag("tokenizer.ggml.remove_extra_whitespaces", /*otherwise=*/false));
+      vocab_.space_runs = unigram && one ? SpaceRuns::kOne : SpaceRuns::kKept;
+      if (unigram) SHOAL_RETURN_IF_ERROR(ReadCharsmap());
       return ReadStrips();
     }
-    const auto traits = PreTokenizer::TraitsOf(vocab_.pre);
-    if (!traits.ok()) return absl::OkStatus();  // Refused where the tokenizer is used.
-    vocab_.nfc = traits->nfc;
-    vocab_.ignore_merges = traits->ignore_merges;
+    // A name that is not known is refused where the tokenizer is used.
+    PreTokenizer::Select(std::string(vocab_.pre), &vocab_).IgnoreError();
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<bool> ReadFlag(std::string_view key, bool otherwise) const {
+    if (!file_.Has(key)) return otherwise;
+    return file_.GetBool(key);
+  }
+
+  absl::Status ReadCharsmap() {
+    constexpr std::string_view kKey = "tokenizer.ggml.precompiled_charsmap";
+    if (!file_.Has(kKey)) return absl::OkStatus();
+    SHOAL_ASSIGN_OR_RETURN(const uint64_t n, file_.ArrayLength(kKey));
+    if (n > kMaxTokenizerText) {
+      return Refuse(kKey, absl::StrCat("has ", n, " bytes, at most ", kMaxTokenizerText));
+    }
+    SHOAL_ASSIGN_OR_RETURN(const std::vector<int64_t> bytes, file_.GetInts(kKey));
+    for (const int64_t byte : bytes) {
+      if (byte < -128 || byte > 255) return Refuse(kKey, absl::StrCat("has the byte ", byte));
+      vocab_.charsmap.push_back(static_cast<char>(byte));
+    }
     return absl::OkStatus();
   }
 

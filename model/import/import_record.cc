@@ -16,6 +16,7 @@
 #include "base/sha256.h"
 #include "base/status_macros.h"
 #include "model/import/gguf_split.h"
+#include "model/tokenizer_shard.h"
 
 namespace shoal {
 namespace {
@@ -122,6 +123,11 @@ bool AllThere(DataDirectory* data, const Manifest& manifest) {
                      [&](const ShardInfo& shard) { return data->shards().Has(shard); });
 }
 
+// A tokenizer of an older release's format is made anew: everything else stays where it is.
+bool IsTokenizerReadable(DataDirectory* data, const Manifest& manifest) {
+  return !absl::IsInvalidArgument(LoadTokenizerShard(&data->shards(), manifest).status());
+}
+
 }  // namespace
 
 absl::StatusOr<FileIdentity> IdentityOf(const std::string& path) {
@@ -161,7 +167,8 @@ std::optional<SignedManifest> FindImported(DataDirectory* data, const FileIdenti
     auto model = data->ReadModel(id);
     if (!model.ok()) continue;
     const std::string_view wanted = model_name.empty() ? record->default_name : model_name;
-    if (model->manifest.name == wanted && AllThere(data, model->manifest)) {
+    if (model->manifest.name == wanted && AllThere(data, model->manifest) &&
+        IsTokenizerReadable(data, model->manifest)) {
       return *std::move(model);
     }
   }

@@ -36,7 +36,8 @@ absl::Status WriteImportRecord(DataDirectory* data, const Sha256Digest& model_id
                                const ImportRecord& record);
 
 // The model that was imported from this very file by that conversion, under that name (empty: the
-// default one), if it and all its shards' files are still there.
+// default one), if it and all its shards' files are still there and this release reads its
+// tokenizer.
 std::optional<SignedManifest> FindImported(DataDirectory* data, const FileIdentity& file,
                                            std::string_view model_name,
                                            std::string_view conversion);

@@ -16,6 +16,7 @@
 #include "model/import/import_plan.h"
 #include "model/import/shard_maker.h"
 #include "model/shard.h"
+#include "model/shard_testing.h"
 #include "model/shard_weights.h"
 #include "model/tokenizer_shard.h"
 #include "tests/support/gguf_builder.h"
@@ -137,6 +138,28 @@ TEST_F(ImporterTest, AnImportedFileIsKnownWithoutReadingIt) {
   // Neither is it known once a shard is gone.
   std::filesystem::remove(PathOf(Read(first.model_id).manifest.shards[3]));
   EXPECT_EQ(Import(path).n_written, 1);
+}
+
+// Goal: a model that an older release imported is not taken for one that this release can serve.
+TEST_F(ImporterTest, ATokenizerOfAnotherFormatIsMadeAnew) {
+  const std::string path = Write(TinyQwen3Moe());
+  const Sha256Digest id = Import(path).model_id;
+  Manifest manifest = Read(id).manifest;
+  TestShard other = MakeTestShard(/*data_bytes=*/448, /*seed=*/1);
+  other.info.kind = ShardKind::kTokenizer;
+  for (ShardInfo& shard : manifest.shards) {
+    if (shard.kind == ShardKind::kTokenizer) shard = other.info;
+  }
+  ASSERT_TRUE(PutShard(&data_->shards(), other.info, other.file).ok());
+  const std::string bytes = EncodeManifest(manifest);
+  const auto key = data_->ImportKey(SystemRandom());
+  ASSERT_TRUE(data_->WriteModel(SignManifest(bytes, *key)).ok());
+  std::filesystem::copy_file(data_->ModelPath(id, "source"),
+                             data_->ModelPath(ModelId(bytes), "source"));
+  ASSERT_TRUE(data_->RemoveModel(id).ok());
+  const ImportResult again = Import(path);
+  EXPECT_FALSE(again.already_there);
+  EXPECT_EQ(again.model_id, id);
 }
 
 TEST_F(ImporterTest, TheNameIsPartOfTheModel) {

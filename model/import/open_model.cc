@@ -20,6 +20,7 @@
 #include "model/import/gguf_reader.h"
 #include "model/import/hf_tokenizer.h"
 #include "model/import/json_values.h"
+#include "model/import/sentencepiece_model.h"
 #include "model/jinja/budget.h"
 #include "model/tokenizer.h"
 
@@ -109,25 +110,30 @@ absl::Status ReadEndIds(const std::string& folder, const JsonValues& config,
   return absl::OkStatus();
 }
 
+// tokenizer.json, or else tokenizer.model; no tokens if there is neither.
+absl::StatusOr<TokenizerShard> ReadTokenizerFiles(const std::string& folder, int n_tokens) {
+  const auto read = [&folder](const char* name) {
+    return ReadPart(folder, name, kMaxTokenizerBytes);
+  };
+  SHOAL_ASSIGN_OR_RETURN(const auto config, read("tokenizer_config.json"));
+  SHOAL_ASSIGN_OR_RETURN(const auto json, read("tokenizer.json"));
+  if (json) return ReadHfTokenizer(*json, config.value_or(""), n_tokens);
+  SHOAL_ASSIGN_OR_RETURN(const auto model, read("tokenizer.model"));
+  if (!model) return TokenizerShard{};
+  SHOAL_ASSIGN_OR_RETURN(const auto added, read("added_tokens.json"));
+  return ReadSentencePieceModel(*model, config.value_or(""), added.value_or(""), n_tokens);
+}
+
 absl::StatusOr<TokenizerShard> ReadTokenizer(const std::string& folder, const JsonValues& config,
                                              int n_tokens) {
-  SHOAL_ASSIGN_OR_RETURN(const auto text, ReadPart(folder, "tokenizer.json", kMaxTokenizerBytes));
-  if (!text) {
-    const std::string path = JoinPath(folder, "tokenizer.model");
-    std::error_code error;
-    if (!std::filesystem::exists(path, error)) return TokenizerShard{};
-    return absl::UnimplementedError(
-        absl::StrCat(path, ": this kind of tokenizer is not read; convert the model to GGUF"));
-  }
-  SHOAL_ASSIGN_OR_RETURN(const auto options,
-                         ReadPart(folder, "tokenizer_config.json", kMaxTokenizerBytes));
-  auto tokenizer = ReadHfTokenizer(*text, options.value_or(""), n_tokens);
+  auto tokenizer = ReadTokenizerFiles(folder, n_tokens);
   if (!tokenizer.ok()) {
     const bool unknown = absl::IsUnimplemented(tokenizer.status());
     return absl::Status(tokenizer.status().code(),
                         absl::StrCat(folder, "/", tokenizer.status().message(),
                                      unknown ? "; convert the model to GGUF" : ""));
   }
+  if (tokenizer->vocabulary.tokens.empty()) return tokenizer;
   // Counts before tokenizer_config.json's, as where the model comes from.
   SHOAL_ASSIGN_OR_RETURN(auto chat,
                          ReadPart(folder, "chat_template.jinja", jinja::kMaxTemplateBytes));

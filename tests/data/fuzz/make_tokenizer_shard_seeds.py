@@ -13,12 +13,13 @@ def texts(values):
     return struct.pack("<I", len(values)) + b"".join(text(v) for v in values)
 
 
-def shard(tokens, types, merges, ids, add_bos, template, version=2, scores=(), strips=()):
+def shard(tokens, types, merges, ids, add_bos, template, version=3, scores=(), strips=(),
+          charsmap=""):
     """One shard's data; ids are bos, eos, eot, unk, pad, -1 for none."""
     return (b"SHOALTOK" + struct.pack("<I", version) + text("gpt2") + text("qwen2") + texts(tokens)
             + bytes(types) + texts(merges) + struct.pack("<5I", *(i + 1 for i in ids))
-            + bytes([add_bos, 0, 0, 0])
-            + struct.pack(f"<I{len(scores)}f", len(scores), *scores)
+            + bytes([add_bos, 0, 0, 1, 0, 0, 0, 0, 0]) + text(charsmap)
+            + struct.pack(f"<I{len(scores)}d", len(scores), *scores)
             + struct.pack("<I", len(strips)) + bytes(strips) + text(template))
 
 
@@ -32,6 +33,7 @@ SEEDS = {
     "bad_id": shard(["a"], [1], [], [5, -1, -1, -1, -1], 0, ""),
     "bad_version": shard([], [], [], NONE, 0, "", version=1),
     "scores": shard(["a", "<s>"], [1, 3], [], NONE, 0, "", scores=[-1, 0], strips=[0, 2]),
+    "charsmap": shard(["a"], [1], [], NONE, 0, "", scores=[-1], charsmap="map"),
     "bad_score": shard(["a"], [1], [], NONE, 0, "", scores=[float("nan")]),
 }
 
