@@ -160,6 +160,30 @@ TEST(TokenizerTest, RefusesBadVocabularies) {
               HasSubstr("known: gpt-2, default, phi-2"));
 }
 
+TEST(TokenizerTest, RefusesBadUnigrams) {
+  Vocabulary v;
+  v.model = "t5";
+  v.tokens = {"<unk>", "a"};
+  v.types = {TokenType::kUnknown, TokenType::kNormal};
+  const auto error = [](Vocabulary vocabulary) {
+    return std::string(Tokenizer::Create(std::move(vocabulary)).status().message());
+  };
+  EXPECT_THAT(error(v), HasSubstr("scores has 0 entries for 2 tokens"));
+  v.scores = {0, -1};
+  EXPECT_THAT(error(v), HasSubstr("without an unknown token"));
+  v.unk_id = 0;
+  EXPECT_EQ(error(v), "");
+  v.charsmap = "abc";
+  EXPECT_THAT(error(v), HasSubstr("precompiled_charsmap: is too short"));
+  v.charsmap.clear();
+  for (int i = 0; i < 17000; ++i) {
+    v.tokens.push_back(std::to_string(i) + std::string(1000, 'a'));
+    v.types.push_back(TokenType::kNormal);
+    v.scores.push_back(-2);
+  }
+  EXPECT_THAT(error(v), HasSubstr("bytes; at most 16777216"));
+}
+
 TEST(TokenizerTest, KnowsWhatEndsAnAnswer) {
   const auto t = SmallTokenizer();
   EXPECT_TRUE(t->IsEndOfGeneration(0));

@@ -15,6 +15,7 @@
 #include "model/utf8.h"
 #include "nlohmann/json.hpp"
 #include "router/admission.h"
+#include "router/http/completions.h"
 
 namespace shoal {
 namespace {
@@ -172,6 +173,29 @@ TEST(ChatCompletionsTest, ARoleMayBePartOfAControlToken) {
   const auto ids = chat.PromptIds(Messages({true, false}, "<|user|>"), nullptr);
   ASSERT_TRUE(ids.ok()) << ids.status();
   EXPECT_EQ(chat.CountControl(*ids), 4);
+}
+
+// Goal: what goes on with a prompt's text is known as such, and an answer in a chat is not.
+TEST(ChatCompletionsTest, OnlyACompletionContinuesText) {
+  const auto tokenizer = TokenizerWith({"<s>", "</s>"});
+  const auto chat_template = ChatTemplate::Parse("{{ messages[0].content }}");
+  ASSERT_TRUE(chat_template.ok()) << chat_template.status();
+  Admission admission(/*kv_cache=*/nullptr, /*max_queued=*/4);
+  const Generate generate({.tokenizer = tokenizer.get(),
+                           .chat_template = chat_template->get(),
+                           .admission = &admission,
+                           .context_length = 64});
+  const ServedModel model{.name = "m", .fingerprint = "", .created = 0};
+  const auto continues = [](const absl::StatusOr<CompletionReply>& reply) {
+    EXPECT_TRUE(reply.ok()) << reply.status();
+    return reply.ok() && reply->generation->params().continues_text;
+  };
+  const Completions completions(&generate, &model);
+  EXPECT_TRUE(continues(completions.Handle(R"({"model": "m", "prompt": "a"})")));
+  EXPECT_FALSE(continues(completions.Handle(R"({"model": "m", "prompt": "<s>"})")));
+  EXPECT_FALSE(continues(
+      ChatCompletions(&generate, &model).Handle(R"({"model": "m", "messages": [{"role": "user",
+                                         "content": "a"}]})")));
 }
 
 TEST(ChatCompletionsTest, WithoutATemplateChatIsRefused) {

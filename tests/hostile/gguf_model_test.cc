@@ -203,6 +203,13 @@ const GgufCase kVocabularyCases[] = {
      "tokenizer.ggml.token_type' has 2 elements for 16 tokens"},
     {"TypeOutOfRange", [](auto& f) { f.Key("tokenizer.ggml.token_type").value[12] = 7; },
      "gives token 0 type 7, not in [1, 6]"},
+    {"CharsmapOfNoBytes",
+     [](auto& f) {
+       f.RemoveKey("tokenizer.ggml.model");
+       f.AddString("tokenizer.ggml.model", "t5");
+       f.AddInt32s("tokenizer.ggml.precompiled_charsmap", {300});
+     },
+     "precompiled_charsmap' has the byte 300"},
     {"FewerScoresThanTokens", [](auto& f) { f.AddInt32s("tokenizer.ggml.scores", {0}); },
      "tokenizer.ggml.scores' has 1 elements for 16 tokens"},
     {"MergeWithoutSpace",
