@@ -7,6 +7,8 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
+#include "base/file_system.h"
+#include "base/sha256.h"
 #include "base/status_macros.h"
 #include "cli/commands.h"
 #include "cli/data_option.h"
@@ -26,6 +28,8 @@ struct ImportCommand {
   std::string mix;
   std::string experts_type;
   std::string imatrix;
+  std::string heat;
+  double hot_share = 0.5;
 };
 
 // What `--quantize` and its companions ask for, and a name for it: another imatrix is another
@@ -44,6 +48,15 @@ absl::StatusOr<QuantizeOptions> ReadQuantizeOptions(const ImportCommand& command
     SHOAL_ASSIGN_OR_RETURN(const FileIdentity file, IdentityOf(command.imatrix));
     absl::StrAppend(name, " imatrix ", file.size, " ", file.mtime_ns, " ", file.path);
   }
+  if (!command.heat.empty()) {
+    SHOAL_ASSIGN_OR_RETURN(const std::string json,
+                           ReadFile(MachineFileSystem(), command.heat, kMaxHeatBytes));
+    SHOAL_ASSIGN_OR_RETURN(ExpertHeat heat, DecodeHeat(json));
+    options.heat = std::make_shared<const ExpertHeat>(std::move(heat));
+    options.hot_share = command.hot_share;
+    absl::StrAppend(name, " heat ", command.hot_share, " ",
+                    Sha256Hex(std::as_bytes(std::span(json))));
+  }
   return options;
 }
 
@@ -54,8 +67,8 @@ void PrintLosses(const Losses& losses) {
     const double rms = loss.all == 0.0 ? 0.0 : std::sqrt(loss.lost / loss.all);
     std::fprintf(stderr, "shoal import: %-40s %-7s relative RMS error %.5f\n", name, dtype, rms);
   };
-  for (const auto& [name, loss] : losses) {
-    print(name.c_str(), std::string(Traits(loss.dtype).name).c_str(), loss);
+  for (const auto& [tensor, loss] : losses) {
+    print(tensor.first.c_str(), std::string(Traits(tensor.second).name).c_str(), loss);
     sum.lost += loss.lost;
     sum.all += loss.all;
   }
@@ -117,11 +130,23 @@ void AddImportCommand(CLI::App& app, int* exit_code) {
                   "has Q6_K for half of the values and down projections, and every mix but "
                   "q8_0 for the output head")
           ->check(CLI::Validator(CheckMix, "MIX"));
+  CLI::Option* experts_type =
+      command
+          ->add_option("--experts-type", options->experts_type,
+                       "The type of the experts' matrices, one of the same names")
+          ->check(CLI::Validator(CheckMix, "MIX"))
+          ->needs(quantize);
+  CLI::Option* heat =
+      command
+          ->add_option("--heat", options->heat,
+                       "File of `shoal heat`: experts that are much used keep --quantize's types, "
+                       "and --experts-type is for the others")
+          ->needs(experts_type);
   command
-      ->add_option("--experts-type", options->experts_type,
-                   "The type of the experts' matrices, one of the same names")
-      ->check(CLI::Validator(CheckMix, "MIX"))
-      ->needs(quantize);
+      ->add_option("--hot-share", options->hot_share,
+                   "Of each layer's gate weight, the share that the much used experts have")
+      ->check(CLI::Range(0.0, 1.0))
+      ->needs(heat);
   command
       ->add_option("--imatrix", options->imatrix,
                    "GGUF file of llama-imatrix: which columns count for more")

@@ -46,13 +46,13 @@ absl::StatusOr<LoadedModel::Room> LoadedModel::Check(const ModelOptions& options
 }
 
 absl::Status LoadedModel::OpenSource(const ModelOptions& options) {
-  if (options.node == nullptr) {
+  DataDirectory* data = options.node != nullptr ? &options.node->data() : options.data;
+  if (data == nullptr) {
     SHOAL_ASSIGN_OR_RETURN(source_, OpenForeignModel(options.model_path));
     return absl::OkStatus();
   }
   const int n_threads = options.threads > 0 ? options.threads : DefaultThreads();
-  SHOAL_ASSIGN_OR_RETURN(source_,
-                         OpenStoredModel(&options.node->data(), options.model_id, n_threads));
+  SHOAL_ASSIGN_OR_RETURN(source_, OpenStoredModel(data, options.model_id, n_threads));
   return absl::OkStatus();
 }
 

@@ -18,10 +18,12 @@ namespace shoal {
 class Node;
 
 struct ModelOptions {
-  std::string model_path;  // GGUF file or folder; not used if `node` is set.
+  std::string model_path;  // GGUF file or folder; not used if `node` or `data` is set.
   // A router of a cluster, whose data directory has the shards of model_id but for the experts,
   // which are on the cluster's workers. Outlives the load.
   Node* node = nullptr;
+  // Where model_id lies with its experts too, without a cluster. Outlives the load.
+  DataDirectory* data = nullptr;
   Sha256Digest model_id = {};
   absl::Duration spin;    // How long to poll for the workers' answers before sleeping.
   int threads = 0;        // 0: one per core.
@@ -68,6 +70,7 @@ class LoadedModel {
   KvCache& kv_cache() { return *kv_cache_; }
   LocalExperts* local_experts() { return local_experts_.get(); }     // Null with workers.
   RemoteExperts* remote_experts() { return remote_experts_.get(); }  // Null without.
+  ThreadPool& pool() { return *pool_; }  // The engine's; free between two steps.
   int n_threads() const { return pool_->n_threads(); }
 
  private:

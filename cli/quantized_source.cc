@@ -55,17 +55,29 @@ constexpr uint64_t kStretchBytes = uint64_t{4} << 20;  // Of the source, in memo
 
 double BitsOf(DType dtype) { return 8.0 * Traits(dtype).block_bytes / Traits(dtype).block_elems; }
 
-DType TypeFor(const TensorSpec& spec, int layer, const ModelConfig& config,
+// The type of a matrix; `cold`: of an expert that the heat says is seldom used.
+DType TypeFor(const TensorSpec& spec, int layer, bool cold, const ModelConfig& config,
               const QuantizeOptions& options) {
   const Mix& mix = *FindMix(options.mix);
   if (spec.role == TensorRole::kOutput) return mix.output;
   if (spec.role == TensorRole::kTokenEmbd) {
     return config.tied_embeddings ? mix.output : mix.embedding;
   }
-  if (IsExpertStack(spec) && options.experts_type) return *options.experts_type;
+  if (cold && options.experts_type) return *options.experts_type;
   const bool refined = spec.role == TensorRole::kAttnV || spec.role == TensorRole::kFfnDownExps;
   const bool medium = mix.dtype == DType::kQ4_K;
   return medium && refined && TakesMoreBits(layer, config.n_layers) ? DType::kQ6_K : mix.dtype;
+}
+
+// The types of a tensor's matrices: one, or one for each expert of a stack.
+std::vector<DType> TypesFor(const TensorSpec& spec, int layer, const TensorInfo& tensor,
+                            const ModelConfig& config, const QuantizeOptions& options) {
+  if (!IsExpertStack(spec)) return {TypeFor(spec, layer, false, config, options)};
+  std::vector<bool> hot(static_cast<size_t>(tensor.shape[0]), false);
+  if (options.heat != nullptr) hot = options.heat->Hot(layer, options.hot_share);
+  std::vector<DType> types;
+  for (const bool is_hot : hot) types.push_back(TypeFor(spec, layer, !is_hot, config, options));
+  return types;
 }
 
 Loss LossOf(const std::vector<float>& x, const std::vector<float>& back) {
@@ -90,52 +102,89 @@ class QuantizedSource final : public WeightSource {
   QuantizedSource(const WeightSource& source, const QuantizeOptions& options, Losses* losses)
       : source_(source), options_(options), losses_(losses), pool_(options.n_threads) {}
 
-  // `dtype`: what it is to become, where that is possible and smaller.
-  void Add(const TensorInfo& tensor, DType dtype, bool keep) {
-    const int64_t cols = tensor.shape.back();
-    if (cols % Traits(dtype).block_elems != 0) dtype = DType::kQ8_0;
-    const bool fits = tensor.shape.size() >= 2 && cols % Traits(dtype).block_elems == 0;
-    TensorInfo made = tensor;
-    if (!keep && fits && BitsOf(dtype) < BitsOf(tensor.dtype)) {
-      made.dtype = dtype;
-      made.n_bytes = tensor.n_bytes / static_cast<uint64_t>(RowBytes(tensor.dtype, cols)) *
-                     static_cast<uint64_t>(RowBytes(dtype, cols));
+  // `types`: what its matrices are to become, where that is possible and smaller.
+  void Add(const TensorInfo& tensor, std::span<const DType> types, bool keep) {
+    Made made{.info = tensor, .n_rows = RowsOf(tensor) / static_cast<int64_t>(types.size())};
+    made.info.n_bytes = 0;
+    for (DType dtype : types) {
+      const int64_t cols = tensor.shape.back();
+      if (cols % Traits(dtype).block_elems != 0) dtype = DType::kQ8_0;
+      const bool fits = tensor.shape.size() >= 2 && cols % Traits(dtype).block_elems == 0;
+      if (keep || !fits || BitsOf(dtype) >= BitsOf(tensor.dtype)) dtype = tensor.dtype;
+      const auto n_bytes = static_cast<uint64_t>(made.n_rows * RowBytes(dtype, cols));
+      made.slices.push_back({dtype, made.info.n_bytes, n_bytes});
+      made.info.n_bytes += n_bytes;
     }
+    made.info.dtype = made.slices.front().dtype;
     tensors_.try_emplace(tensor.name, std::move(made));
   }
 
   const TensorInfo* Find(std::string_view name) const override {
     const auto found = tensors_.find(name);
-    return found == tensors_.end() ? nullptr : &found->second;
+    return found == tensors_.end() ? nullptr : &found->second.info;
+  }
+
+  StackSlice SliceOf(const TensorInfo& stack, int64_t i) const override {
+    return tensors_.find(stack.name)->second.slices[static_cast<size_t>(i)];
   }
 
   absl::Status Read(const TensorInfo& tensor, uint64_t offset,
                     std::span<std::byte> out) const override {
-    const TensorInfo* original = source_.Find(tensor.name);
-    SHOAL_CHECK(original != nullptr);
-    if (tensor.dtype == original->dtype) return source_.Read(*original, offset, out);
-    const MutexLock lock(&mu_);
-    const auto row_bytes = static_cast<uint64_t>(RowBytes(tensor.dtype, tensor.shape.back()));
-    // Whole rows a stretch at a time; bytes of rows that reach over its ends are cut off.
-    const auto source_row = static_cast<uint64_t>(RowBytes(original->dtype, tensor.shape.back()));
-    const uint64_t stretch = std::max<uint64_t>(kStretchBytes / source_row, 1);
-    const uint64_t end = (offset + out.size() + row_bytes - 1) / row_bytes;
-    std::vector<std::byte> made(std::min(stretch, end - offset / row_bytes) * row_bytes);
-    for (uint64_t row = offset / row_bytes; row < end; row += stretch) {
-      const uint64_t n = std::min(stretch, end - row);
-      SHOAL_RETURN_IF_ERROR(Make(*original, tensor.dtype, row, n, offset, made.data()));
-      const uint64_t from = std::max(row * row_bytes, offset);
-      const uint64_t to = std::min((row + n) * row_bytes, offset + out.size());
-      std::memcpy(out.data() + (from - offset), made.data() + (from - row * row_bytes), to - from);
+    const Made& made = tensors_.find(tensor.name)->second;
+    for (size_t i = 0; i < made.slices.size() && !out.empty(); ++i) {
+      const StackSlice& slice = made.slices[i];
+      if (offset >= slice.offset + slice.n_bytes) continue;
+      const uint64_t n = std::min<uint64_t>(out.size(), slice.offset + slice.n_bytes - offset);
+      SHOAL_RETURN_IF_ERROR(ReadSlice(made, i, offset - slice.offset, out.first(n)));
+      out = out.subspan(n);
+      offset += n;
     }
     return absl::OkStatus();
   }
 
  private:
-  // Rows [first, first + n) as blocks. Those that begin before byte `counted_from` have been
-  // counted.
-  absl::Status Make(const TensorInfo& from, DType dtype, uint64_t first, uint64_t n,
-                    uint64_t counted_from, std::byte* out) const SHOAL_REQUIRES(mu_) {
+  struct Made {
+    TensorInfo info;
+    int64_t n_rows = 0;  // Of a slice.
+    std::vector<StackSlice> slices = {};
+  };
+
+  static int64_t RowsOf(const TensorInfo& tensor) {
+    int64_t n = 1;
+    for (size_t i = 0; i + 1 < tensor.shape.size(); ++i) n *= tensor.shape[i];
+    return n;
+  }
+
+  // `offset`: into the slice.
+  absl::Status ReadSlice(const Made& made, size_t i, uint64_t offset,
+                         std::span<std::byte> out) const {
+    const TensorInfo& original = *source_.Find(made.info.name);
+    const int64_t cols = original.shape.back();
+    const DType dtype = made.slices[i].dtype;
+    const auto source_row = static_cast<uint64_t>(RowBytes(original.dtype, cols));
+    const uint64_t first_row = i * static_cast<uint64_t>(made.n_rows);
+    if (dtype == original.dtype)
+      return source_.Read(original, first_row * source_row + offset, out);
+    const MutexLock lock(&mu_);
+    const auto row_bytes = static_cast<uint64_t>(RowBytes(dtype, cols));
+    // Whole rows a stretch at a time; bytes of rows that reach over its ends are cut off.
+    const uint64_t stretch = std::max<uint64_t>(kStretchBytes / source_row, 1);
+    const uint64_t end = (offset + out.size() + row_bytes - 1) / row_bytes;
+    std::vector<std::byte> bytes(std::min(stretch, end - offset / row_bytes) * row_bytes);
+    for (uint64_t row = offset / row_bytes; row < end; row += stretch) {
+      const uint64_t n = std::min(stretch, end - row);
+      const bool counted = row * row_bytes < offset;  // The first row, by the read before this one.
+      SHOAL_RETURN_IF_ERROR(Make(original, dtype, first_row + row, n, counted, bytes.data()));
+      const uint64_t from = std::max(row * row_bytes, offset);
+      const uint64_t to = std::min((row + n) * row_bytes, offset + out.size());
+      std::memcpy(out.data() + (from - offset), bytes.data() + (from - row * row_bytes), to - from);
+    }
+    return absl::OkStatus();
+  }
+
+  // Rows [first, first + n) as blocks; with `counted`, the first one's loss is known already.
+  absl::Status Make(const TensorInfo& from, DType dtype, uint64_t first, uint64_t n, bool counted,
+                    std::byte* out) const SHOAL_REQUIRES(mu_) {
     const int64_t cols = from.shape.back();
     const int64_t row_bytes = RowBytes(dtype, cols);
     std::vector<std::byte> stored(n * static_cast<uint64_t>(RowBytes(from.dtype, cols)));
@@ -160,11 +209,10 @@ class QuantizedSource final : public WeightSource {
         }
       }
     });
-    Loss& sum = (*losses_)[from.name];
-    sum.dtype = dtype;
+    Loss& sum = (*losses_)[{from.name, dtype}];
     for (uint64_t r = 0; r < n; ++r) {
       SHOAL_RETURN_IF_ERROR(status[r]);
-      if ((first + r) * static_cast<uint64_t>(row_bytes) < counted_from) continue;
+      if (r == 0 && counted) continue;
       sum.lost += losses[r].lost;
       sum.all += losses[r].all;
     }
@@ -189,7 +237,7 @@ class QuantizedSource final : public WeightSource {
   const WeightSource& source_;
   const QuantizeOptions options_;
   Losses* const losses_;
-  std::map<std::string, TensorInfo, std::less<>> tensors_;
+  std::map<std::string, Made, std::less<>> tensors_;
   mutable Mutex mu_;
   mutable ThreadPool pool_;
 };
@@ -213,13 +261,13 @@ absl::StatusOr<std::unique_ptr<WeightSource>> QuantizeSource(const WeightSource&
                                                              const QuantizeOptions& options,
                                                              Losses* losses) {
   SHOAL_CHECK(FindMix(options.mix) != nullptr);
+  if (options.heat != nullptr) SHOAL_RETURN_IF_ERROR(CheckHeat(*options.heat, config));
   auto made = std::make_unique<QuantizedSource>(source, options, losses);
   for (const TensorSpec& spec : FindFamily(config.architecture)->tensors) {
     for (int layer = 0; layer < (IsPerLayer(spec) ? config.n_layers : 1); ++layer) {
       const TensorInfo* tensor = source.Find(TensorName(spec, layer));
       if (tensor == nullptr) continue;
-      const DType dtype = TypeFor(spec, layer, config, options);
-      made->Add(*tensor, dtype, spec.f32_only);
+      made->Add(*tensor, TypesFor(spec, layer, *tensor, config, options), spec.f32_only);
       if (options.importance == nullptr) continue;
       // An imatrix of another model is refused before anything is written.
       SHOAL_RETURN_IF_ERROR(options.importance->Of(tensor->name, 0, tensor->shape.back()).status());

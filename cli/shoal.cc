@@ -61,6 +61,8 @@ void AddCommands(CLI::App& app, int* exit_code) {
   AddChatCommand(app, exit_code);
   AddCoordinatorCommand(app, exit_code);
   AddDetokenizeCommand(app, exit_code);
+  AddEvalCommand(app, exit_code);
+  AddHeatCommand(app, exit_code);
   AddImportCommand(app, exit_code);
   AddKeyCommand(app, exit_code);
   AddLogitsCommand(app, exit_code);

@@ -40,7 +40,9 @@ absl::StatusOr<uint64_t> CheckBeforeStarting(const SupervisorOptions& options) {
       " MiB are left beside the other weights and the KV cache; lower --ctx-size or --workers"));
 }
 
+// The id of the model, which is imported if it is a file.
 absl::StatusOr<std::string> Import(const SupervisorOptions& options) {
+  if (options.serve.model.data != nullptr) return ToHex(options.serve.model.model_id);
   SHOAL_ASSIGN_OR_RETURN(const auto data,
                          OpenDataDir(options.data_dir, DataDirectory::Access::kShared));
   SHOAL_ASSIGN_OR_RETURN(

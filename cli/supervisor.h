@@ -14,9 +14,9 @@ struct SupervisorOptions {
   std::string data_dir;  // Of the coordinator; nodes have folders in it.
 };
 
-// Imports the model if that has not been done, starts a coordinator, workers and a router as
-// processes of their own, and keeps them running until SIGINT or SIGTERM, which reach the router
-// first and then the others. `on_ready` as of Serve.
+// Imports the model if it is a file and that has not been done, starts a coordinator, workers and a
+// router as processes of their own, and keeps them running until SIGINT or SIGTERM, which reach the
+// router first and then the others. `on_ready` as of Serve.
 absl::Status Supervise(const SupervisorOptions& options, OnReady on_ready);
 
 }  // namespace shoal

@@ -4,8 +4,10 @@
 
 #include "CLI/CLI.hpp"
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "cli/commands.h"
 #include "cli/data_option.h"
+#include "cli/named_model.h"
 #include "cli/serve.h"
 #include "cli/supervisor.h"
 #include "cli/text_io.h"
@@ -27,10 +29,12 @@ void PrintWhatToTry(const std::string& url, const std::string& model) {
   std::fflush(stdout);
 }
 
-absl::Status RunUp(const SupervisorOptions& options) {
-  std::fprintf(stderr, "shoal up: loading %s\n", options.serve.model.model_path.c_str());
-  if (options.n_workers > 0) return Supervise(options, PrintWhatToTry);
-  return Serve(options.serve, PrintWhatToTry);
+absl::Status RunUp(const SupervisorOptions& options, const std::string& model) {
+  SupervisorOptions up = options;
+  SHOAL_ASSIGN_OR_RETURN(const auto data, FindNamedModel(model, up.data_dir, &up.serve.model));
+  std::fprintf(stderr, "shoal up: loading %s\n", model.c_str());
+  if (up.n_workers > 0) return Supervise(up, PrintWhatToTry);
+  return Serve(up.serve, PrintWhatToTry);
 }
 
 }  // namespace
@@ -39,9 +43,8 @@ void AddUpCommand(CLI::App& app, int* exit_code) {
   auto options = std::make_shared<SupervisorOptions>();
   CLI::App* command = app.add_subcommand(
       "up", "Serve a model from this machine: a whole cluster of processes, until Ctrl-C");
-  command
-      ->add_option("MODEL", options->serve.model.model_path, "GGUF file, or folder of safetensors")
-      ->required();
+  auto model = std::make_shared<std::string>();
+  command->add_option("MODEL", *model, kModelHelp)->required();
   AddServeOptions(command, &options->serve);
   command
       ->add_option(
@@ -53,10 +56,11 @@ void AddUpCommand(CLI::App& app, int* exit_code) {
                    "Workers that hold each expert; with 2 one may die and no answer notices")
       ->check(CLI::Range(1, kMaxLocalWorkers));
   AddDataDirOption(command, &options->data_dir);
-  command->callback([options, exit_code] {
+  command->callback([options, model, exit_code] {
     InitLog("up");
     const absl::Status usage = CheckServeOptions(options->serve);
-    *exit_code = usage.ok() ? ReportStatus("up", RunUp(*options)) : 2 * ReportStatus("up", usage);
+    *exit_code =
+        usage.ok() ? ReportStatus("up", RunUp(*options, *model)) : 2 * ReportStatus("up", usage);
   });
 }
 

@@ -332,6 +332,19 @@ const KernelTable& LocalExperts::kernels() const { return impl_->kernels; }
 uint64_t LocalExperts::rows_computed() const { return impl_->rows_computed; }
 RowFormat LocalExperts::format() const { return impl_->options.format; }
 
+namespace {
+
+// Whether all matrices of an expert tensor are.
+bool Quantized(const WeightSource& source, const TensorInfo& tensor, bool stack) {
+  if (!stack) return Traits(tensor.dtype).quantized;
+  for (int64_t i = 0; i < tensor.shape[0]; ++i) {
+    if (!Traits(source.SliceOf(tensor, i).dtype).quantized) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 absl::StatusOr<RowFormat> RowFormatOf(const ModelConfig& config, const WeightSource& source) {
   const Family* family = FindFamily(config.architecture);
   SHOAL_CHECK(family != nullptr);
@@ -342,7 +355,7 @@ absl::StatusOr<RowFormat> RowFormatOf(const ModelConfig& config, const WeightSou
       const std::string name = TensorName(spec, layer);
       const TensorInfo* tensor = source.Find(name);
       if (tensor == nullptr) return absl::NotFoundError(absl::StrCat("no tensor ", name));
-      if (!Traits(tensor->dtype).quantized) return RowFormat::kF32;
+      if (!Quantized(source, *tensor, IsExpertStack(spec))) return RowFormat::kF32;
     }
   }
   return RowFormat::kQuantized;

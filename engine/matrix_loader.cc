@@ -25,7 +25,7 @@ absl::StatusOr<PackedMatrix> MatrixLoader::LoadMatrix(const std::string& name, i
         absl::StrCat(name, ": has ", tensor->shape.size(), " dimensions, must have 1 or 2"));
   }
   const int64_t rows = tensor->shape.size() == 2 ? tensor->shape[0] : 1;
-  return Load(*tensor, 0, rows, tensor->shape.back(), &scratch_[thread_idx]);
+  return Load(*tensor, tensor->dtype, 0, rows, tensor->shape.back(), &scratch_[thread_idx]);
 }
 
 absl::StatusOr<PackedMatrix> MatrixLoader::LoadExpert(const std::string& name, int expert,
@@ -36,8 +36,8 @@ absl::StatusOr<PackedMatrix> MatrixLoader::LoadExpert(const std::string& name, i
   }
   const int64_t rows = tensor->shape[1];
   const int64_t cols = tensor->shape[2];
-  return Load(*tensor, expert * rows * RowBytes(tensor->dtype, cols), rows, cols,
-              &scratch_[thread_idx]);
+  const StackSlice slice = source_.SliceOf(*tensor, expert);
+  return Load(*tensor, slice.dtype, slice.offset, rows, cols, &scratch_[thread_idx]);
 }
 
 absl::StatusOr<std::vector<float>> MatrixLoader::LoadVector(const std::string& name) {
@@ -72,11 +72,11 @@ absl::StatusOr<std::vector<float>> MatrixLoader::LoadRole(const ModelConfig& con
   return LoadVector(name);
 }
 
-absl::StatusOr<PackedMatrix> MatrixLoader::Load(const TensorInfo& tensor, uint64_t offset,
-                                                int64_t rows, int64_t cols,
+absl::StatusOr<PackedMatrix> MatrixLoader::Load(const TensorInfo& tensor, DType dtype,
+                                                uint64_t offset, int64_t rows, int64_t cols,
                                                 std::vector<std::byte>* scratch) {
-  PackedMatrix matrix(kernels_, tensor.dtype, rows, cols);
-  const int64_t row_bytes = RowBytes(tensor.dtype, cols);
+  PackedMatrix matrix(kernels_, dtype, rows, cols);
+  const int64_t row_bytes = RowBytes(dtype, cols);
   const int64_t rows_per_piece =
       std::max<int64_t>(kPieceBytes / row_bytes / kPackRows, 1) * kPackRows;
   scratch->resize(std::min(rows, rows_per_piece) * row_bytes);

@@ -34,8 +34,8 @@ class MatrixLoader {
 
  private:
   absl::StatusOr<const TensorInfo*> Find(const std::string& name) const;
-  absl::StatusOr<PackedMatrix> Load(const TensorInfo& tensor, uint64_t offset, int64_t rows,
-                                    int64_t cols, std::vector<std::byte>* scratch);
+  absl::StatusOr<PackedMatrix> Load(const TensorInfo& tensor, DType dtype, uint64_t offset,
+                                    int64_t rows, int64_t cols, std::vector<std::byte>* scratch);
 
   const WeightSource& source_;
   const KernelTable& kernels_;

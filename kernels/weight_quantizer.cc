@@ -7,114 +7,19 @@
 
 #include "base/check.h"
 #include "kernels/scalar_math.h"
+#include "kernels/scale_search.h"
 
 namespace shoal {
 namespace {
 
-// Weights of a block or sub-block, and how much the error of each counts.
-struct Weights {
-  const float* x;
-  const float* importance;
-  int n;
-  Weights Part(int begin, int size) const { return {x + begin, importance + begin, size}; }
-};
-
-// The weight of largest magnitude.
-float Extreme(const Weights& w) {
-  float top = 0.0F;
-  for (int i = 0; i < w.n; ++i) top = std::fabs(w.x[i]) > std::fabs(top) ? w.x[i] : top;
-  return top;
-}
-
-// Integers from kLow to kHigh.
-template <int kLow, int kHigh>
-int NearestInteger(float x) {
-  return RoundToInt(std::clamp(x, static_cast<float>(kLow), static_cast<float>(kHigh)));
-}
-
-// The nearest of sixteen ascending values.
-int NearestIQ4(float x) {
-  int i = 0;
-  while (i < 15 && x > 0.5F * static_cast<float>(kIQ4Values[i] + kIQ4Values[i + 1])) ++i;
-  return kIQ4Values[i];
-}
-
-// The nearest of FP4, doubled.
-int NearestFP4(float x) {
-  const float magnitude = std::fabs(x);
-  int i = 0;
-  while (i < 7 && magnitude > 0.5F * static_cast<float>(kMXFP4Values[i] + kMXFP4Values[i + 1])) ++i;
-  return x < 0.0F ? -kMXFP4Values[i] : kMXFP4Values[i];
-}
-
-// Error of scale * nearest(x / scale).
-template <typename Nearest>
-float ErrorOf(const Weights& w, float scale, Nearest nearest) {
-  const float inverse = scale == 0.0F ? 0.0F : 1.0F / scale;
-  float error = 0.0F;
-  for (int i = 0; i < w.n; ++i) {
-    const float e = w.x[i] - scale * static_cast<float>(nearest(w.x[i] * inverse));
-    error += w.importance[i] * e * e;
-  }
-  return error;
-}
-
-// The scale that suits best the integers which `scale` rounds to.
-template <typename Nearest>
-float Refit(const Weights& w, float scale, Nearest nearest) {
-  const float inverse = 1.0F / scale;
-  float xq = 0.0F;
-  float qq = 0.0F;
-  for (int i = 0; i < w.n; ++i) {
-    const auto q = static_cast<float>(nearest(w.x[i] * inverse));
-    xq += w.importance[i] * w.x[i] * q;
-    qq += w.importance[i] * q * q;
-  }
-  return qq == 0.0F ? scale : xq / qq;
-}
-
-// Scales to begin with: those that take the extreme weight to `first`, and to n - 1 more levels,
-// each `step` times the one before; of either sign, if levels are not symmetric.
-struct Search {
-  float first;
-  float step;
-  int n;
-  bool both_signs;
-};
-
-// f16 or not is the caller's: `rounded` gives what will be stored of a scale.
-template <typename Nearest, typename Rounded>
-float FitScale(const Weights& w, const Search& search, Nearest nearest, Rounded rounded) {
-  const float top = Extreme(w);
-  if (std::fabs(top) < 0x1p-100F) return 0.0F;
-  float best = 0.0F;
-  float best_error = INFINITY;
-  const auto offer = [&](float scale) {
-    const float stored = rounded(scale);
-    const float error = ErrorOf(w, stored, nearest);
-    if (error < best_error) {
-      best_error = error;
-      best = stored;
-    }
-  };
-  float level = search.first;
-  for (int i = 0; i < search.n; ++i, level *= search.step) {
-    for (const float sign : {1.0F, -1.0F}) {
-      if (sign < 0.0F && !search.both_signs) continue;
-      offer(Refit(w, sign * top / level, nearest));
-    }
-  }
-  offer(Refit(w, best == 0.0F ? top / search.first : best, nearest));
-  return best;
-}
-
 float ThroughF16(float x) { return F32FromF16(F16FromF32(x)); }
 float AsItIs(float x) { return x; }
 
-template <typename Nearest>
-void Round(const Weights& w, float scale, Nearest nearest, int8_t* q) {
-  const float inverse = scale == 0.0F ? 0.0F : 1.0F / scale;
-  for (int i = 0; i < w.n; ++i) q[i] = static_cast<int8_t>(nearest(w.x[i] * inverse));
+// A scale in steps of the block's own.
+template <int kLow, int kHigh>
+int StepsOf(float scale, float d) {
+  if (d == 0.0F) return 0;
+  return RoundToInt(std::clamp(scale / d, static_cast<float>(kLow), static_cast<float>(kHigh)));
 }
 
 // Elements i and i + 16 in a byte.
@@ -129,7 +34,7 @@ void Make(const Weights& w, BlockQ8_0* out) {
   const auto nearest = NearestInteger<-128, 127>;
   const float d = FitScale(w, search, nearest, ThroughF16);
   out->d = F16FromF32(d);
-  Round(w, d, nearest, out->q);
+  RoundTo(w, d, nearest, out->q);
 }
 
 void Make(const Weights& w, BlockQ4_0* out) {
@@ -137,7 +42,7 @@ void Make(const Weights& w, BlockQ4_0* out) {
   const auto nearest = NearestInteger<-8, 7>;
   const float d = FitScale(w, search, nearest, ThroughF16);
   int8_t q[32];
-  Round(w, d, nearest, q);
+  RoundTo(w, d, nearest, q);
   out->d = F16FromF32(d);
   StoreNibbles(q, 8, out->q);
 }
@@ -146,7 +51,7 @@ void Make(const Weights& w, BlockIQ4_NL* out) {
   const Search search{.first = 150.0F, .step = 0.96F, .n = 20, .both_signs = true};
   const float d = FitScale(w, search, NearestIQ4, ThroughF16);
   int8_t q[32];
-  Round(w, d, NearestIQ4, q);
+  RoundTo(w, d, NearestIQ4, q);
   for (int8_t& value : q) {
     value = static_cast<int8_t>(std::find(kIQ4Values, kIQ4Values + 16, value) - kIQ4Values);
   }
@@ -169,7 +74,7 @@ void Make(const Weights& w, BlockMXFP4* out) {
     }
   }
   int8_t q[32];
-  Round(w, HalfOfE8M0(out->e), NearestFP4, q);
+  RoundTo(w, HalfOfE8M0(out->e), NearestFP4, q);
   for (int8_t& value : q) {
     value = static_cast<int8_t>(std::find(kMXFP4Values, kMXFP4Values + 16, value) - kMXFP4Values);
   }
@@ -182,7 +87,7 @@ float FitTernary(const Weights& w, int8_t* q) {
   const Search search{.first = 1.0F, .step = 1.2F, .n = 16, .both_signs = false};
   const auto nearest = NearestInteger<-1, 1>;
   const float d = std::fabs(FitScale(w, search, nearest, ThroughF16));
-  Round(w, d, nearest, q);
+  RoundTo(w, d, nearest, q);
   return d;
 }
 
@@ -226,7 +131,7 @@ void Make(const Weights& w, BlockQ6_K* out) {
   out->d = F16FromF32(d);
   for (int s = 0; s < 16; ++s) {
     const Weights part = w.Part(16 * s, 16);
-    const int near = d == 0.0F ? 0 : NearestInteger<-128, 127>(scales[s] / d);
+    const int near = StepsOf<-128, 127>(scales[s], d);
     float best_error = INFINITY;
     for (int sc = std::max(near - 1, -128); sc <= std::min(near + 1, 127); ++sc) {
       const float error = ErrorOf(part, d * static_cast<float>(sc), nearest);
@@ -235,7 +140,7 @@ void Make(const Weights& w, BlockQ6_K* out) {
       out->scales[s] = static_cast<int8_t>(sc);
     }
     int8_t q[16];
-    Round(part, d * static_cast<float>(out->scales[s]), nearest, q);
+    RoundTo(part, d * static_cast<float>(out->scales[s]), nearest, q);
     const int half = s / 8;
     const int run = s % 8 / 2;  // Of the half's four runs of 32.
     for (int i = 0; i < 16; ++i) {
@@ -246,75 +151,6 @@ void Make(const Weights& w, BlockQ6_K* out) {
       out->qh[32 * half + at] |= static_cast<uint8_t>((value >> 4) << (2 * run));
     }
   }
-}
-
-// Weights as scale * q - min, q from 0 to n_steps, min not below 0.
-struct Affine {
-  float scale = 0.0F;
-  float min = 0.0F;
-};
-
-int Step(float x, const Affine& affine, float inverse, int n_steps) {
-  const float q = (x + affine.min) * inverse;
-  return RoundToInt(std::clamp(q, 0.0F, static_cast<float>(n_steps)));
-}
-
-float ErrorOf(const Weights& w, const Affine& affine, int n_steps) {
-  const float inverse = affine.scale == 0.0F ? 0.0F : 1.0F / affine.scale;
-  float error = 0.0F;
-  for (int i = 0; i < w.n; ++i) {
-    const auto q = static_cast<float>(Step(w.x[i], affine, inverse, n_steps));
-    const float e = w.x[i] - (affine.scale * q - affine.min);
-    error += w.importance[i] * e * e;
-  }
-  return error;
-}
-
-// Least squares for the steps that `affine` rounds to.
-Affine Refit(const Weights& w, const Affine& affine, int n_steps) {
-  const float inverse = 1.0F / affine.scale;
-  float sum = 0.0F;
-  float sum_x = 0.0F;
-  float sum_q = 0.0F;
-  float sum_qq = 0.0F;
-  float sum_xq = 0.0F;
-  for (int i = 0; i < w.n; ++i) {
-    const auto q = static_cast<float>(Step(w.x[i], affine, inverse, n_steps));
-    sum += w.importance[i];
-    sum_x += w.importance[i] * w.x[i];
-    sum_q += w.importance[i] * q;
-    sum_qq += w.importance[i] * q * q;
-    sum_xq += w.importance[i] * w.x[i] * q;
-  }
-  const float determinant = sum * sum_qq - sum_q * sum_q;
-  if (determinant <= 0.0F) return affine;
-  const Affine fitted{.scale = (sum * sum_xq - sum_x * sum_q) / determinant,
-                      .min = (sum_q * sum_xq - sum_qq * sum_x) / determinant};
-  if (fitted.min >= 0.0F) return fitted.scale > 0.0F ? fitted : affine;
-  return {.scale = std::max(sum_xq / sum_qq, 0.0F), .min = 0.0F};
-}
-
-Affine FitAffine(const Weights& w, int n_steps) {
-  const float low = std::min(*std::min_element(w.x, w.x + w.n), 0.0F);
-  const float high = *std::max_element(w.x, w.x + w.n);
-  if (high - low < 0x1p-100F) return {.scale = 0.0F, .min = -low};
-  Affine best;
-  float best_error = INFINITY;
-  constexpr int kTries = 24;
-  for (int i = 0; i < kTries; ++i) {  // From a fifth of the range cut off to a step too wide.
-    const float steps = static_cast<float>(n_steps) * 1.25F -
-                        static_cast<float>(i) * 0.02F * static_cast<float>(n_steps);
-    Affine affine{.scale = (high - low) / steps, .min = -low};
-    for (int round = 0; round < 2; ++round) {
-      affine = Refit(w, affine, n_steps);
-      if (affine.scale == 0.0F) break;
-      const float error = ErrorOf(w, affine, n_steps);
-      if (error >= best_error) continue;
-      best_error = error;
-      best = affine;
-    }
-  }
-  return best;
 }
 
 // The scales and minima of eight sub-blocks, six bits each.
@@ -346,8 +182,8 @@ void MakeWithMins(const Weights& w, int n_steps, Block* out, uint8_t* steps) {
   uint8_t mins[8] = {};
   for (int s = 0; s < 8; ++s) {
     const Weights part = w.Part(32 * s, 32);
-    const int near_sc = d == 0.0F ? 0 : NearestInteger<0, 63>(fits[s].scale / d);
-    const int near_m = dmin == 0.0F ? 0 : NearestInteger<0, 63>(fits[s].min / dmin);
+    const int near_sc = StepsOf<0, 63>(fits[s].scale, d);
+    const int near_m = StepsOf<0, 63>(fits[s].min, dmin);
     Affine best;
     float best_error = INFINITY;
     for (int sc = std::max(near_sc - 1, 0); sc <= std::min(near_sc + 1, 63); ++sc) {
@@ -362,9 +198,10 @@ void MakeWithMins(const Weights& w, int n_steps, Block* out, uint8_t* steps) {
         mins[s] = static_cast<uint8_t>(m);
       }
     }
-    const float inverse = best.scale == 0.0F ? 0.0F : 1.0F / best.scale;
-    for (int i = 0; i < 32; ++i) {
-      steps[32 * s + i] = static_cast<uint8_t>(Step(part.x[i], best, inverse, n_steps));
+    const F4 inverse = All4(InverseOf(best.scale));
+    for (int i = 0; i < 32; i += 4) {
+      const F4 four = Steps4(Load4(part.x + i), best, inverse, n_steps);
+      for (int l = 0; l < 4; ++l) steps[32 * s + i + l] = static_cast<uint8_t>(four[l]);
     }
   }
   StoreScales(scales, mins, out->scales);

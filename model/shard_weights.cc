@@ -46,18 +46,17 @@ class ShardWeights::Builder {
       for (int expert = 0; expert < manifest_.config.NumExperts(layer); ++expert) {
         if (!HoldsExpert(spec, manifest_.config, layer, expert)) continue;
         SHOAL_RETURN_IF_ERROR(
-            AddSlice(manifest_.Find(ShardKind::kExpert, layer, expert), spec, expert, &tensor));
+            AddSlice(manifest_.Find(ShardKind::kExpert, layer, expert), spec, &tensor));
       }
     } else {
       const ShardKind kind = PlaceOf(spec) == TensorPlace::kTrunkLayer  ? ShardKind::kTrunkLayer
                              : PlaceOf(spec) == TensorPlace::kEmbedding ? ShardKind::kEmbedding
                                                                         : ShardKind::kOutput;
-      SHOAL_RETURN_IF_ERROR(AddSlice(manifest_.Find(kind, layer, -1), spec, -1, &tensor));
+      SHOAL_RETURN_IF_ERROR(AddSlice(manifest_.Find(kind, layer, -1), spec, &tensor));
     }
     if (spec.f32_only && tensor.info.dtype != DType::kF32) {
       return Refuse(tensor.info.name, "is not F32");
     }
-    tensor.info.n_bytes = tensor.slice_bytes * tensor.slices.size();
     out_->index_.emplace(tensor.info.name, out_->tensors_.size());
     out_->tensors_.push_back(std::move(tensor));
     return absl::OkStatus();
@@ -73,8 +72,7 @@ class ShardWeights::Builder {
                                                  &ShardTensor::name) == shard->tensors.end();
   }
 
-  absl::Status AddSlice(const ShardInfo* shard, const TensorSpec& spec, int expert,
-                        Tensor* tensor) const {
+  absl::Status AddSlice(const ShardInfo* shard, const TensorSpec& spec, Tensor* tensor) const {
     const std::string& name = tensor->info.name;
     if (shard == nullptr) return Refuse(name, "has no shard");
     const auto found =
@@ -87,13 +85,10 @@ class ShardWeights::Builder {
       return Refuse(name, absl::StrCat("has shape [", absl::StrJoin(found->shape, ", "), "], not [",
                                        absl::StrJoin(shape, ", "), "]"));
     }
-    if (tensor->slices.empty()) {
-      tensor->info.dtype = found->dtype;
-      tensor->slice_bytes = found->n_bytes;
-    } else if (tensor->info.dtype != found->dtype) {
-      return Refuse(name, absl::StrCat("has another type for expert ", expert, " than for 0"));
-    }
-    tensor->slices.push_back({shard, found->offset});
+    if (tensor->slices.empty()) tensor->info.dtype = found->dtype;
+    tensor->slices.push_back(
+        {shard, found->offset, {found->dtype, tensor->info.n_bytes, found->n_bytes}});
+    tensor->info.n_bytes += found->n_bytes;
     return absl::OkStatus();
   }
 
@@ -123,6 +118,11 @@ const TensorInfo* ShardWeights::Find(std::string_view name) const {
   return found == index_.end() ? nullptr : &tensors_[found->second].info;
 }
 
+StackSlice ShardWeights::SliceOf(const TensorInfo& stack, int64_t i) const {
+  SHOAL_CHECK_LT(stack.file_offset, tensors_.size());
+  return tensors_[stack.file_offset].slices[static_cast<size_t>(i)].slice;
+}
+
 absl::Status ShardWeights::Read(const TensorInfo& tensor, uint64_t offset,
                                 std::span<std::byte> out) const {
   SHOAL_CHECK_LT(tensor.file_offset, tensors_.size());
@@ -132,12 +132,15 @@ absl::Status ShardWeights::Read(const TensorInfo& tensor, uint64_t offset,
     return absl::DataLossError(absl::StrCat("tensor '", tensor.name, "': wanted ", out.size(),
                                             " bytes at ", offset, ", it has ", tensor.n_bytes));
   }
-  while (!out.empty()) {
-    const Slice& slice = from.slices[offset / from.slice_bytes];
-    const uint64_t skip = offset % from.slice_bytes;
-    const size_t n = std::min<uint64_t>(out.size(), from.slice_bytes - skip);
-    SHOAL_ASSIGN_OR_RETURN(const auto bytes, Bytes(*slice.shard));
-    std::memcpy(out.data(), bytes->data() + slice.offset + skip, n);
+  if (out.empty()) return absl::OkStatus();
+  auto slice = std::prev(std::upper_bound(
+      from.slices.begin(), from.slices.end(), offset,
+      [](uint64_t at, const Slice& candidate) { return at < candidate.slice.offset; }));
+  for (; !out.empty(); ++slice) {
+    const uint64_t skip = offset - slice->slice.offset;
+    const size_t n = std::min<uint64_t>(out.size(), slice->slice.n_bytes - skip);
+    SHOAL_ASSIGN_OR_RETURN(const auto bytes, Bytes(*slice->shard));
+    std::memcpy(out.data(), bytes->data() + slice->shard_offset + skip, n);
     out = out.subspan(n);
     offset += n;
   }

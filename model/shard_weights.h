@@ -32,6 +32,7 @@ class ShardWeights final : public WeightSource {
                                                               ShardStore* store, int max_cached);
 
   const TensorInfo* Find(std::string_view name) const override;
+  StackSlice SliceOf(const TensorInfo& stack, int64_t i) const override;
   // Besides DataLoss: NotFound when the shard is not here.
   absl::Status Read(const TensorInfo& tensor, uint64_t offset,
                     std::span<std::byte> out) const override;
@@ -40,15 +41,15 @@ class ShardWeights final : public WeightSource {
   void DropCache();
 
  private:
-  // Where a tensor's bytes lie: slice after slice, each of the same length.
+  // Where a tensor's bytes lie: slice after slice.
   struct Slice {
     const ShardInfo* shard = nullptr;
-    uint64_t offset = 0;  // Into the shard's file.
+    uint64_t shard_offset = 0;  // Into the shard's file.
+    StackSlice slice;           // Its place in the tensor.
   };
   struct Tensor {
     TensorInfo info;  // file_offset is its place in tensors_.
     std::vector<Slice> slices;
-    uint64_t slice_bytes = 0;
   };
   struct Cached {
     std::shared_ptr<AlignedBuffer> bytes;  // Null while a thread loads it.

@@ -21,6 +21,13 @@ struct TensorInfo {
   uint64_t n_bytes = 0;
 };
 
+// One matrix of a stack: experts may have types of their own, so they need not be equally long.
+struct StackSlice {
+  DType dtype = DType::kF32;
+  uint64_t offset = 0;  // Of its first byte, into the tensor.
+  uint64_t n_bytes = 0;
+};
+
 // Where weights are read from: a model file now, verified shards later. Thread-safe.
 class WeightSource {
  public:
@@ -28,6 +35,12 @@ class WeightSource {
 
   // The tensor of that name, or null. Lives as long as the source.
   virtual const TensorInfo* Find(std::string_view name) const = 0;
+
+  // Matrix `i` of a stack [n, rows, cols]; its TensorInfo has the type of the first.
+  virtual StackSlice SliceOf(const TensorInfo& stack, int64_t i) const {
+    const uint64_t n_bytes = stack.n_bytes / static_cast<uint64_t>(stack.shape[0]);
+    return {stack.dtype, static_cast<uint64_t>(i) * n_bytes, n_bytes};
+  }
 
   // Reads out.size() bytes that start `offset` bytes into the tensor. DataLoss when the storage
   // gives fewer or other bytes than it promised.

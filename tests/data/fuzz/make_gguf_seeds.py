@@ -20,6 +20,14 @@ def u32(name, value):
     return text(name) + struct.pack("<II", 4, value)
 
 
+def u16(name, value):
+    return text(name) + struct.pack("<IH", 2, value)
+
+
+def i32(name, value):
+    return text(name) + struct.pack("<Ii", 5, value)
+
+
 def f32(name, value):
     return text(name) + struct.pack("<If", 6, value)
 
@@ -92,6 +100,18 @@ def tiny_tensors():
     ]
 
 
+# Elements and bytes of a block, by GGML's number of its type.
+BLOCKS = {0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 10: (256, 84),
+          11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 16: (256, 66), 17: (256, 74), 18: (256, 98),
+          19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82), 23: (256, 136), 29: (256, 56), 30: (1, 2),
+          34: (256, 54), 35: (256, 66), 39: (32, 17), 40: (64, 36), 41: (128, 18), 42: (64, 18)}
+
+
+def block_tensors():
+    """A row of 256 in every type of weights; rows that are not whole blocks are the fuzzer's to find."""
+    return [(f"w{kind}", kind, (256,), (bytes(range(256)) * 4)[:256 // n * size]) for kind, (n, size) in BLOCKS.items()]
+
+
 def real_pieces():
     """The real file's header alone, and its keys as a file without tensors."""
     raw = REAL.read_bytes()
@@ -133,6 +153,9 @@ def main():
         "model_v2": container(tiny_keys(), tiny_tensors(), version=2),
         "model_align64": container(tiny_keys() + [u32("general.alignment", 64)], tiny_tensors(), align=64),
         "every_type": container(typed + arrays, []),
+        "every_block": container([], block_tensors()),
+        "two_files": container([u16("split.no", 0), u16("split.count", 2), i32("split.tensors.count", 2)],
+                               [("w", 12, (256, 1), bytes(144))]),
         "real_header": header,
         "real_vocabulary": vocabulary,
         "one_tensor": container([], [("w", 0, (8,), bytes(32))]),
