@@ -17,15 +17,12 @@ constexpr absl::Duration kSnapshotAge = absl::Hours(24);  // Nodes use one for s
 constexpr absl::Duration kTokenMemory = absl::Hours(1);  // Says "expired" that long, not "unknown".
 constexpr uint64_t kCompactAbove = uint64_t{1} << 20;
 
-// What an expert takes in memory: its data, without the header.
-std::vector<uint64_t> ExpertBytes(const Manifest& manifest) {
-  const int n_layers = manifest.config.n_layers;
-  const int n_experts = manifest.config.MaxExperts();
-  std::vector<uint64_t> bytes(static_cast<size_t>(n_layers) * n_experts);
-  for (const ShardInfo& shard : manifest.shards) {
+// What each expert takes in memory: its data, without the header.
+ExpertBytes BytesOfExperts(const Manifest& manifest) {
+  ExpertBytes bytes(static_cast<size_t>(manifest.config.n_layers));
+  for (const ShardInfo& shard : manifest.shards) {  // Ascending by layer, then expert.
     if (shard.kind != ShardKind::kExpert) continue;
-    bytes[static_cast<size_t>(shard.layer) * n_experts + shard.expert] =
-        shard.file_bytes - kShardHeaderBytes;
+    bytes[shard.layer].push_back(shard.file_bytes - kShardHeaderBytes);
   }
   return bytes;
 }
@@ -162,13 +159,13 @@ absl::StatusOr<Sha256Digest> Cluster::SetModel(std::string_view model, int repli
   if (replicas > 0) batch.emplace_back(ReplicasSet{replicas});
   SHOAL_RETURN_IF_ERROR(Commit(batch));
   if (another) live_.ForgetResidents();
-  keeper_.SetModel(ExpertBytes(manifest.manifest));
+  keeper_.SetModel(BytesOfExperts(manifest.manifest));
   return id;
 }
 
 absl::Status Cluster::ReadModelSizes() {
   SHOAL_ASSIGN_OR_RETURN(const SignedManifest manifest, parts_.data->ReadModel(state_.model()->id));
-  keeper_.SetModel(ExpertBytes(manifest.manifest));
+  keeper_.SetModel(BytesOfExperts(manifest.manifest));
   return absl::OkStatus();
 }
 

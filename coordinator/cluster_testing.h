@@ -86,8 +86,9 @@ class TestCoordinator {
     return AskAdmin(request).create_token().token();
   }
   // Puts a model into the data directory, signed by its import key; returns its id.
-  Sha256Digest AddModel(int n_layers, int n_experts, uint64_t seed = 1) {
-    const std::string bytes = EncodeManifest(MakeTestModel(n_layers, n_experts, seed).manifest);
+  Sha256Digest AddModel(int n_layers, int n_experts, uint64_t seed = 1, int n_dense = 0) {
+    const std::string bytes =
+        EncodeManifest(MakeTestModel(n_layers, n_experts, seed, n_dense).manifest);
     const auto key = data_->ImportKey(SystemRandom());
     SHOAL_CHECK(key.ok());
     SHOAL_CHECK(data_->WriteModel(SignManifest(bytes, *key)).ok());

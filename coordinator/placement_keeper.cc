@@ -17,16 +17,16 @@ bool Differs(double a, double b) { return std::abs(a - b) > kStickiness * std::m
 bool Same(const ExpertSet& a, const ExpertSet& b) { return a == b || (a.empty() && b.empty()); }
 
 ExpertSet Sized(const ExpertSet& set, const PlannerInput& input) {
-  return set.n_layers() == input.n_layers && set.n_experts() == input.n_experts
+  return set.n_layers() == input.n_layers() && set.n_experts() == input.n_experts
              ? set
-             : ExpertSet(input.n_layers, input.n_experts);
+             : ExpertSet(input.n_layers(), input.n_experts);
 }
 
 // Whether what is planned already does as well as a new plan: complete, and everybody's count
 // within 5 %, or one expert, of what the new plan gives.
 bool AsGood(const PlannerInput& input, const Placement& next) {
-  for (int layer = 0; layer < input.n_layers; ++layer) {
-    for (int expert = 0; expert < input.n_experts; ++expert) {
+  for (int layer = 0; layer < input.n_layers(); ++layer) {
+    for (int expert = 0; expert < input.NumExperts(layer); ++expert) {
       int n = 0;
       for (const PlannerWorker& worker : input.workers) n += worker.holds.Contains(layer, expert);
       if (n != next.replicas) return false;
@@ -42,9 +42,10 @@ bool AsGood(const PlannerInput& input, const Placement& next) {
 }
 
 std::string Describe(const PlannerInput& input, const Placement& placement) {
-  std::string text =
-      absl::StrCat(placement.replicas, " replicas of each of ", input.n_layers * input.n_experts,
-                   " experts on ", input.workers.size(), " workers");
+  size_t n_experts = 0;
+  for (const auto& layer : input.expert_bytes) n_experts += layer.size();
+  std::string text = absl::StrCat(placement.replicas, " replicas of each of ", n_experts,
+                                  " experts on ", input.workers.size(), " workers");
   if (!placement.warning.empty()) absl::StrAppend(&text, "; ", placement.warning);
   return text;
 }
@@ -93,9 +94,8 @@ std::vector<PlacementKeeper::Seat> PlacementKeeper::Seats(const ClusterState& st
 // Workers that were heard since the start and are not gone.
 PlannerInput PlacementKeeper::InputFor(const ClusterState& state,
                                        const std::vector<Seat>& seats) const {
-  PlannerInput input{.n_layers = state.model()->n_layers,
+  PlannerInput input{.expert_bytes = expert_bytes_,
                      .n_experts = state.model()->n_experts,
-                     .expert_bytes = expert_bytes_,
                      .workers = {},
                      .replicas = std::max(state.replicas(), 1)};
   for (const Seat& seat : seats) {
@@ -179,7 +179,7 @@ std::vector<std::pair<int, int>> PlacementKeeper::Needy(const ClusterState& stat
   const int wanted = std::clamp(planned_replicas_, 1, 2);
   std::vector<std::pair<int, int>> needy;
   for (int layer = 0; layer < state.model()->n_layers; ++layer) {
-    for (int expert = 0; expert < state.model()->n_experts; ++expert) {
+    for (int expert = 0; expert < NumExperts(layer); ++expert) {
       int n_live = 0;
       bool missing = false;
       bool lost = false;
@@ -207,15 +207,15 @@ bool PlacementKeeper::TopUp(const ClusterState& state, std::vector<Seat>* seats,
   for (const Seat& seat : *seats) bytes.push_back(BytesOf(seat.planned));
   bool placed = false;
   for (const auto& [layer, expert] : needy) {
-    const size_t index = static_cast<size_t>(layer) * state.model()->n_experts + expert;
-    const int to = LeastLoaded(*seats, bytes, layer, expert, expert_bytes_[index]);
+    const uint64_t each = expert_bytes_[layer][expert];
+    const int to = LeastLoaded(*seats, bytes, layer, expert, each);
     if (to < 0) continue;
     ExpertSet& planned = (*seats)[to].planned;
     if (planned.n_layers() == 0) {
       planned = ExpertSet(state.model()->n_layers, state.model()->n_experts);
     }
     planned.Insert(layer, expert);
-    bytes[to] += expert_bytes_[index];
+    bytes[to] += each;
     placed = true;
   }
   topped_up_ = topped_up_ || placed;
@@ -261,14 +261,15 @@ bool PlacementKeeper::Holds(const Seat& seat, int layer, int expert) {
 // additions come as far as memory allows beside what cannot go yet, those that nobody holds first.
 void PlacementKeeper::Assign(const ClusterState& state, std::vector<Seat>* seats) const {
   const int n_layers = state.model()->n_layers;
-  const int n_experts = state.model()->n_experts;
   std::vector<std::pair<int, int>> held_by_none;
   std::vector<std::pair<int, int>> held;
   for (Seat& seat : *seats) {
-    if (seat.assigned.n_layers() == 0) seat.assigned = ExpertSet(n_layers, n_experts);
+    if (seat.assigned.n_layers() == 0) {
+      seat.assigned = ExpertSet(n_layers, state.model()->n_experts);
+    }
   }
   for (int layer = 0; layer < n_layers; ++layer) {
-    for (int expert = 0; expert < n_experts; ++expert) {
+    for (int expert = 0; expert < NumExperts(layer); ++expert) {
       (Release(layer, expert, seats) ? held : held_by_none).emplace_back(layer, expert);
     }
   }
@@ -279,7 +280,7 @@ void PlacementKeeper::Assign(const ClusterState& state, std::vector<Seat>* seats
       for (const auto& [layer, expert] : *experts) {
         if (!seat.planned.Contains(layer, expert) || seat.assigned.Contains(layer, expert))
           continue;
-        const uint64_t each = expert_bytes_[static_cast<size_t>(layer) * n_experts + expert];
+        const uint64_t each = expert_bytes_[layer][expert];
         if (bytes + each > room) continue;
         seat.assigned.Insert(layer, expert);
         bytes += each;
@@ -311,9 +312,8 @@ bool PlacementKeeper::Release(int layer, int expert, std::vector<Seat>* seats) {
 uint64_t PlacementKeeper::BytesOf(const ExpertSet& set) const {
   uint64_t bytes = 0;
   for (int layer = 0; layer < set.n_layers(); ++layer) {
-    for (int expert = 0; expert < set.n_experts(); ++expert) {
-      if (!set.Contains(layer, expert)) continue;
-      bytes += expert_bytes_[static_cast<size_t>(layer) * set.n_experts() + expert];
+    for (int expert = 0; expert < NumExperts(layer); ++expert) {
+      if (set.Contains(layer, expert)) bytes += expert_bytes_[layer][expert];
     }
   }
   return bytes;
@@ -324,9 +324,8 @@ absl::Status PlacementKeeper::FitsWithout(const ClusterState& state, const LiveN
   if (!state.model().has_value() || expert_bytes_.empty()) return absl::OkStatus();
   const ClusterNode* node = state.FindNode(node_id);
   if (node == nullptr || node->assigned.empty()) return absl::OkStatus();
-  PlannerInput input{.n_layers = state.model()->n_layers,
+  PlannerInput input{.expert_bytes = expert_bytes_,
                      .n_experts = state.model()->n_experts,
-                     .expert_bytes = expert_bytes_,
                      .workers = {},
                      .replicas = 1};
   for (const auto& [id, other] : state.nodes()) {

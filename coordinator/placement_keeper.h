@@ -29,8 +29,8 @@ class PlacementKeeper {
   static constexpr absl::Duration kDebounce = absl::Milliseconds(500);
   static constexpr absl::Duration kUrgentDebounce = absl::Milliseconds(100);
 
-  // The model's experts, [n_layers * n_experts] bytes; empty: none is served.
-  void SetModel(std::vector<uint64_t> expert_bytes) {
+  // The model's experts; empty: none is served.
+  void SetModel(ExpertBytes expert_bytes) {
     expert_bytes_ = std::move(expert_bytes);
     PlanAgain();
   }
@@ -79,8 +79,9 @@ class PlacementKeeper {
   void Assign(const ClusterState& state, std::vector<Seat>* seats) const;
   static bool Release(int layer, int expert, std::vector<Seat>* seats);
   uint64_t BytesOf(const ExpertSet& set) const;
+  int NumExperts(int layer) const { return static_cast<int>(expert_bytes_[layer].size()); }
 
-  std::vector<uint64_t> expert_bytes_;
+  ExpertBytes expert_bytes_;
   std::optional<PlannerInput> basis_;  // Of the last plan.
   int planned_replicas_ = 0;           // That it gave.
   bool topped_up_ = false;             // Some expert has more holders than planned.

@@ -164,6 +164,28 @@ TEST_F(PlacementKeeperTest, SettledMeansThatNothingMoves) {
   EXPECT_NEAR(Held(*workers_[2]), kAll / 3.0, 1 + 0.15 * kAll / 3);
 }
 
+// A dense layer has one expert: nobody is told to hold what the model does not have, and what it
+// has is on as many workers as wanted, also after one is gone.
+TEST_F(PlacementKeeperTest, LayersOfOtherSizesArePlacedAsTheyAre) {
+  for (int i = 0; i < 3; ++i) AddWorker();
+  const Sha256Digest mixed = test_->AddModel(kLayers, kExperts, /*seed=*/3, /*n_dense=*/2);
+  ASSERT_EQ(test_->SetModel(mixed, 2).code(), 0U);
+  const auto expect_placed = [&] {
+    EXPECT_TRUE(test_->cluster().keeper().settled());
+    for (int layer = 0; layer < kLayers; ++layer) {
+      for (int expert = 0; expert < kExperts; ++expert) {
+        const bool exists = layer >= 2 || expert == 0;
+        EXPECT_EQ(HoldersOf(layer, expert), exists ? 2 : 0) << layer << " " << expert;
+      }
+    }
+  };
+  Settle();
+  expect_placed();
+  ASSERT_EQ(Drain(*workers_[0]).code(), 0U);
+  Settle();
+  expect_placed();
+}
+
 // A fine-tune of the same shape is another model: everything is placed anew.
 TEST_F(PlacementKeeperTest, AnotherModelOfTheSameSizesIsPlacedToo) {
   AddWorker();

@@ -17,14 +17,15 @@ class Planner {
     for (const PlannerWorker& worker : input.workers) {
       speed_.push_back(worker.read_gb_per_s);
       free_.push_back(worker.draining ? 0 : worker.memory_bytes);
-      assigned_.emplace_back(input.n_layers, input.n_experts);
+      assigned_.emplace_back(input.n_layers(), input.n_experts);
     }
     FillUnknownSpeeds();
+    owed_.resize(input.workers.size());
   }
 
   // False when memory is short.
   bool Plan() {
-    for (int layer = 0; layer < input_.n_layers; ++layer) {
+    for (int layer = 0; layer < input_.n_layers(); ++layer) {
       if (!PlanLayer(layer)) return false;
     }
     return true;
@@ -33,9 +34,7 @@ class Planner {
 
  private:
   int n_workers() const { return static_cast<int>(input_.workers.size()); }
-  uint64_t BytesOf(int layer, int expert) const {
-    return input_.expert_bytes[static_cast<size_t>(layer) * input_.n_experts + expert];
-  }
+  uint64_t BytesOf(int layer, int expert) const { return input_.expert_bytes[layer][expert]; }
 
   void FillUnknownSpeeds() {
     double sum = 0;
@@ -50,37 +49,38 @@ class Planner {
   }
 
   uint64_t LargestOf(int layer) const {
-    const auto begin = input_.expert_bytes.begin() + int64_t{layer} * input_.n_experts;
-    return std::max<uint64_t>(*std::max_element(begin, begin + input_.n_experts), 1);
+    const std::vector<uint64_t>& bytes = input_.expert_bytes[layer];
+    return std::max<uint64_t>(*std::max_element(bytes.begin(), bytes.end()), 1);
   }
 
   // How many experts of a layer each worker gets: its share of n_experts * replicas by speed, at
   // most all experts and this layer's part, rounded up, of what fits its memory for the layers
   // still to come; what a full worker cannot take is shared among the others. Empty when memory is
   // short.
-  std::vector<int> Quotas(int layer) const {
+  std::vector<int> Quotas(int layer) {
     double to_come = 0;  // One of each expert, of this layer and those after it.
-    for (int l = layer; l < input_.n_layers; ++l) {
-      to_come += static_cast<double>(LargestOf(l)) * input_.n_experts;
+    for (int l = layer; l < input_.n_layers(); ++l) {
+      to_come += static_cast<double>(LargestOf(l)) * input_.NumExperts(l);
     }
     const auto bytes = static_cast<double>(LargestOf(layer));
+    const int n_experts = input_.NumExperts(layer);
     std::vector<int> most(n_workers());
     for (int w = 0; w < n_workers(); ++w) {
       if (input_.workers[w].draining) continue;
       const auto free = static_cast<double>(free_[w]);
-      const double part = std::ceil(free / to_come * input_.n_experts);
+      const double part = std::ceil(free / to_come * n_experts);
       most[w] = static_cast<int>(
-          std::min({part, std::floor(free / bytes), static_cast<double>(input_.n_experts)}));
+          std::min({part, std::floor(free / bytes), static_cast<double>(n_experts)}));
     }
-    int left = input_.n_experts * replicas_;
+    const int left = n_experts * replicas_;
     if (std::accumulate(most.begin(), most.end(), 0) < left) return {};
-    return ShareOut(left, most, layer);
+    return ShareOut(left, most);
   }
 
   // Whole numbers in proportion to speed with sum `total` and quota[w] <= most[w]. What rounding
   // leaves goes to the largest remainders; ties change from layer to layer, so that no worker gets
   // the odd expert of every layer.
-  std::vector<int> ShareOut(int total, const std::vector<int>& most, int layer) const {
+  std::vector<int> ShareOut(int total, const std::vector<int>& most) {
     std::vector<double> share(n_workers(), 0);
     std::vector<bool> full(n_workers(), false);
     double rest = total;
@@ -97,17 +97,18 @@ class Planner {
       share[newly_full] = most[newly_full];
       rest -= most[newly_full];
     }
-    return RoundShares(total, share, most, layer);
+    return RoundShares(total, share, most);
   }
 
   // Fractions carry over from layer to layer: over the whole model a worker's count is its share.
   std::vector<int> RoundShares(int total, const std::vector<double>& share,
-                               const std::vector<int>& most, int layer) const {
+                               const std::vector<int>& most) {
     std::vector<int> quota(n_workers());
     std::vector<std::pair<double, int>> remainders;
     int given = 0;
     for (int w = 0; w < n_workers(); ++w) {
-      const double due = share[w] * (layer + 1) - static_cast<double>(assigned_[w].size());
+      owed_[w] += share[w];
+      const double due = owed_[w] - static_cast<double>(assigned_[w].size());
       quota[w] = std::clamp(static_cast<int>(std::min(due, share[w] + 1)), 0, most[w]);
       given += quota[w];
       remainders.emplace_back(due - quota[w], w);
@@ -134,7 +135,7 @@ class Planner {
   bool PlanLayer(int layer) {
     std::vector<int> quota = Quotas(layer);
     if (quota.empty()) return false;
-    std::vector<int> missing(input_.n_experts, replicas_);
+    std::vector<int> missing(input_.NumExperts(layer), replicas_);
     KeepHeld(layer, &quota, &missing);
     return PlaceMissing(layer, &quota, &missing);
   }
@@ -149,7 +150,7 @@ class Planner {
   // Held experts stay, the scarcest first, as far as quotas allow.
   void KeepHeld(int layer, std::vector<int>* quota, std::vector<int>* missing) {
     std::vector<std::pair<int, int>> by_holders;  // (holders, expert)
-    for (int e = 0; e < input_.n_experts; ++e) {
+    for (int e = 0; e < input_.NumExperts(layer); ++e) {
       int n = 0;
       for (const PlannerWorker& worker : input_.workers) n += worker.holds.Contains(layer, e);
       if (n > 0) by_holders.emplace_back(n, e);
@@ -168,8 +169,8 @@ class Planner {
   // only workers that have it have room, one of their experts moves on to make place.
   bool PlaceMissing(int layer, std::vector<int>* quota, std::vector<int>* missing) {
     for (int round = replicas_; round >= 1; --round) {  // Experts that lack most come first.
-      for (int i = 0; i < input_.n_experts; ++i) {
-        const int e = (i + layer) % input_.n_experts;
+      for (int i = 0; i < input_.NumExperts(layer); ++i) {
+        const int e = (i + layer) % input_.NumExperts(layer);
         if ((*missing)[e] < round) continue;
         const int w = Roomiest(layer, e, *quota);
         if (w >= 0) {
@@ -197,7 +198,7 @@ class Planner {
       if ((*quota)[roomy] <= 0) continue;
       for (int giver = 0; giver < n_workers(); ++giver) {
         if (assigned_[giver].Contains(layer, expert) || input_.workers[giver].draining) continue;
-        for (int other = 0; other < input_.n_experts; ++other) {
+        for (int other = 0; other < input_.NumExperts(layer); ++other) {
           if (!assigned_[giver].Contains(layer, other)) continue;
           if (assigned_[roomy].Contains(layer, other)) continue;
           assigned_[giver].Erase(layer, other);
@@ -218,12 +219,15 @@ class Planner {
   std::vector<double> speed_;
   std::vector<uint64_t> free_;
   std::vector<ExpertSet> assigned_;
+  std::vector<double> owed_;  // Shares of the layers so far, not yet rounded.
 };
 
 }  // namespace
 
 absl::StatusOr<Placement> PlanPlacement(const PlannerInput& input) {
-  SHOAL_CHECK_EQ(input.expert_bytes.size(), static_cast<size_t>(input.n_layers) * input.n_experts);
+  for (const auto& layer : input.expert_bytes) {
+    SHOAL_CHECK(!layer.empty() && layer.size() <= static_cast<size_t>(input.n_experts));
+  }
   const auto n_usable =
       static_cast<int>(std::count_if(input.workers.begin(), input.workers.end(),
                                      [](const PlannerWorker& worker) { return !worker.draining; }));
@@ -239,7 +243,9 @@ absl::StatusOr<Placement> PlanPlacement(const PlannerInput& input) {
     return placement;
   }
   uint64_t needed = 0;
-  for (const uint64_t bytes : input.expert_bytes) needed += bytes;
+  for (const auto& layer : input.expert_bytes) {
+    needed = std::accumulate(layer.begin(), layer.end(), needed);
+  }
   uint64_t there = 0;
   for (const PlannerWorker& worker : input.workers) {
     if (!worker.draining) there += worker.memory_bytes;

@@ -20,12 +20,17 @@ struct PlannerWorker {
   bool draining = false;      // Gets nothing.
 };
 
+// [layer][expert] as resident in memory. Layers may differ in how many experts they have.
+using ExpertBytes = std::vector<std::vector<uint64_t>>;
+
 struct PlannerInput {
-  int n_layers = 0;
-  int n_experts = 0;
-  std::vector<uint64_t> expert_bytes;  // [n_layers * n_experts], as resident in memory.
+  ExpertBytes expert_bytes;
+  int n_experts = 0;                   // The most that any layer has: the width of sets.
   std::vector<PlannerWorker> workers;  // Ascending by node id.
   int replicas = 2;                    // Wanted of every expert, on different workers.
+
+  int n_layers() const { return static_cast<int>(expert_bytes.size()); }
+  int NumExperts(int layer) const { return static_cast<int>(expert_bytes[layer].size()); }
 };
 
 struct Placement {

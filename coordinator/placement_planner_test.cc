@@ -15,10 +15,9 @@ constexpr uint64_t kExpertBytes = 1 << 20;
 
 PlannerInput Input(int n_layers, int n_experts, const std::vector<double>& speeds, int replicas) {
   PlannerInput input;
-  input.n_layers = n_layers;
   input.n_experts = n_experts;
   input.replicas = replicas;
-  input.expert_bytes.assign(static_cast<size_t>(n_layers) * n_experts, kExpertBytes);
+  input.expert_bytes.assign(n_layers, std::vector<uint64_t>(n_experts, kExpertBytes));
   for (size_t w = 0; w < speeds.size(); ++w) {
     input.workers.push_back({.node_id = std::to_string(w),
                              .memory_bytes = uint64_t{1} << 40,
@@ -35,8 +34,8 @@ int HoldersOf(const Placement& placement, int layer, int expert) {
 }
 
 void ExpectEverywhere(const PlannerInput& input, const Placement& placement, int replicas) {
-  for (int layer = 0; layer < input.n_layers; ++layer) {
-    for (int e = 0; e < input.n_experts; ++e) {
+  for (int layer = 0; layer < input.n_layers(); ++layer) {
+    for (int e = 0; e < input.NumExperts(layer); ++e) {
       ASSERT_EQ(HoldersOf(placement, layer, e), replicas) << layer << "/" << e;
     }
   }
@@ -100,6 +99,22 @@ TEST(PlacementPlannerTest, WhatFitsInAllIsPlacedThoughNoLayersShareIsWhole) {
   ExpectEverywhere(input, *placement, 1);
 }
 
+// Goal: a layer with one expert, the block of a dense one, is that expert and no more.
+TEST(PlacementPlannerTest, LayersMayDifferInTheirExperts) {
+  PlannerInput input = Input(6, 8, {1, 1, 1}, 2);
+  for (const int dense : {0, 1, 4}) input.expert_bytes[dense] = {4 * kExpertBytes};
+  for (PlannerWorker& worker : input.workers) worker.memory_bytes = 26 * kExpertBytes;
+  const auto placement = PlanPlacement(input);
+  ASSERT_TRUE(placement.ok()) << placement.status();
+  ExpectEverywhere(input, *placement, 2);
+  int n_all = 0;
+  for (const ExpertSet& set : placement->assigned) {
+    EXPECT_NEAR(set.size(), 18, 1);
+    n_all += set.size();
+  }
+  EXPECT_EQ(n_all, 2 * (3 + 3 * 8));
+}
+
 TEST(PlacementPlannerTest, KeepsWhatIsHeld) {
   PlannerInput input = Input(8, 32, {1, 1, 1}, 2);
   const auto first = PlanPlacement(input);
@@ -149,8 +164,11 @@ TEST(PlacementPlannerTest, HoldsOnRandomClusters) {
     for (PlannerWorker& worker : input.workers) {
       worker.memory_bytes = draw(0, 600) * kExpertBytes;
       for (int i = draw(0, 200); i > 0; --i) {
-        worker.holds.Insert(draw(0, input.n_layers - 1), draw(0, input.n_experts - 1));
+        worker.holds.Insert(draw(0, input.n_layers() - 1), draw(0, input.n_experts - 1));
       }
+    }
+    for (auto& layer : input.expert_bytes) {
+      if (draw(0, 3) == 0) layer.resize(draw(1, input.n_experts));
     }
     const auto placement = PlanPlacement(input);
     if (!placement.ok()) continue;

@@ -55,7 +55,7 @@ TestShard MakeTestShard(size_t data_bytes, uint64_t seed) {
   return shard;
 }
 
-TestModel MakeTestModel(int n_layers, int n_experts, uint64_t seed) {
+TestModel MakeTestModel(int n_layers, int n_experts, uint64_t seed, int n_dense) {
   TestModel model;
   model.manifest.name = absl::StrCat("tiny-", seed);
   model.manifest.config = {.architecture = "qwen3moe",
@@ -78,6 +78,11 @@ TestModel MakeTestModel(int n_layers, int n_experts, uint64_t seed) {
                            .rope_divisors = {},
                            .long_rope_divisors = {},
                            .layers = {}};
+  ModelConfig& config = model.manifest.config;
+  for (int layer = 0; layer < n_dense; ++layer) {
+    config.dense_ffn_dim = 32;
+    config.MutableLayer(layer).dense = true;
+  }
   const auto add = [&](ShardKind kind, int layer, int expert) {
     TestShard shard = MakeShard(kind, layer, expert, seed * 1000 + model.files.size());
     if (kind == ShardKind::kExpert) AddExpertTensors(shard.info);
@@ -87,7 +92,9 @@ TestModel MakeTestModel(int n_layers, int n_experts, uint64_t seed) {
   add(ShardKind::kEmbedding, -1, -1);
   for (int layer = 0; layer < n_layers; ++layer) add(ShardKind::kTrunkLayer, layer, -1);
   for (int layer = 0; layer < n_layers; ++layer) {
-    for (int expert = 0; expert < n_experts; ++expert) add(ShardKind::kExpert, layer, expert);
+    for (int expert = 0; expert < config.NumExperts(layer); ++expert) {
+      add(ShardKind::kExpert, layer, expert);
+    }
   }
   add(ShardKind::kOutput, -1, -1);
   add(ShardKind::kTokenizer, -1, -1);

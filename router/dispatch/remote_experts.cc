@@ -31,12 +31,13 @@ int MaxCallResults(const RemoteExperts::Options& options) {
   return options.max_call_results > 0 ? std::min(options.max_call_results, fit) : fit;
 }
 
-// "layer 2: experts 1, 7 and 12 more" of what `held` lacks; empty when it lacks nothing.
-std::string MissingFrom(const ExpertSet& held) {
+// "layer 2: experts 1, 7 and 12 more" of what `held` lacks of layers with that many experts each;
+// empty when it lacks nothing.
+std::string MissingFrom(const ExpertSet& held, const std::vector<int>& layer_experts) {
   constexpr size_t kNamed = 4;
   for (int layer = 0; layer < held.n_layers(); ++layer) {
     std::vector<int> missing;
-    for (int expert = 0; expert < held.n_experts(); ++expert) {
+    for (int expert = 0; expert < layer_experts[layer]; ++expert) {
       if (!held.Contains(layer, expert)) missing.push_back(expert);
     }
     if (missing.empty()) continue;
@@ -55,6 +56,9 @@ RemoteExperts::Options RemoteExperts::OptionsFor(const ModelConfig& config, RowF
   Options options;
   options.n_layers = config.n_layers;
   options.n_experts = config.MaxExperts();
+  for (int layer = 0; layer < config.n_layers; ++layer) {
+    options.layer_experts.push_back(config.NumExperts(layer));
+  }
   options.top_k = config.MaxPicks();
   options.hidden_dim = config.hidden_dim;
   options.format = format;
@@ -65,6 +69,7 @@ RemoteExperts::Options RemoteExperts::OptionsFor(const ModelConfig& config, RowF
 absl::StatusOr<std::unique_ptr<RemoteExperts>> RemoteExperts::Create(
     Options options, std::unique_ptr<Dialer> calls, std::unique_ptr<Dialer> health) {
   SHOAL_CHECK(options.kernels != nullptr);
+  SHOAL_CHECK_EQ(options.layer_experts.size(), static_cast<size_t>(options.n_layers));
   if (const int most = MaxCallResults(options); most < options.top_k) {
     return absl::InvalidArgumentError(
         absl::StrCat("one row's top_k=", options.top_k, " results do not fit a call of ", most));
@@ -111,7 +116,7 @@ absl::Status RemoteExperts::CheckServable() const {
       }
     }
   }
-  const std::string missing = MissingFrom(held);
+  const std::string missing = MissingFrom(held, options_.layer_experts);
   if (missing.empty()) return absl::OkStatus();
   const std::string why = absl::StrCat("no worker within reach holds ", missing, troubles);
   return unfit ? absl::FailedPreconditionError(why) : absl::UnavailableError(why);

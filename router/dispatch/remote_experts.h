@@ -33,7 +33,8 @@ class RemoteExperts final : public ExpertExecutor {
   struct Options {
     std::string model_id;
     int n_layers = 0;
-    int n_experts = 0;
+    int n_experts = 0;                    // The most that any layer has.
+    std::vector<int> layer_experts = {};  // [n_layers] how many each has.
     int top_k = 0;
     int hidden_dim = 0;
     RowFormat format = RowFormat::kQuantized;

@@ -41,7 +41,7 @@ std::unique_ptr<TestCluster> TestCluster::Start(const ModelConfig& config,
                     .numerics_class = NumericsClass(format, /*activations_f32=*/false),
                     .format = format,
                     .n_layers = config.n_layers,
-                    .n_experts = config.n_experts,
+                    .n_experts = config.MaxExperts(),
                     .hidden_dim = config.hidden_dim},
         std::move(loaded.experts));
     served->AdvertiseAll();
