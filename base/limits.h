@@ -14,6 +14,7 @@ inline constexpr int kMaxExperts = 1024;
 inline constexpr int kMaxTopK = 64;  // Widest routing in use is 8 to 22.
 inline constexpr int64_t kMaxContext = 16 << 20;
 inline constexpr int kMaxDim = 1 << 20;    // Any width; products of two fit in int64.
+inline constexpr int kMaxConvKernel = 16;  // Positions of a convolution; those in use see 3 or 4.
 inline constexpr int kMaxVocab = 1 << 20;  // Widest vocabulary in use has 262,144.
 inline constexpr int kMaxMerges = 2 << 20;
 

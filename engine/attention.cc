@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/status_macros.h"
+#include "kernels/scalar_math.h"
 
 namespace shoal {
 
@@ -34,7 +35,8 @@ absl::StatusOr<Attention> Attention::Load(const EngineContext& context, const Fa
 void Attention::Forward(const EngineContext& context, Activations* a) const {
   Project(context, a);
   RotateAndStore(context, a);
-  Attend(context, a);
+  Attend(context, layer_, options_.window, sinks_, a);
+  if (context.config.attention_gate) Gate(context, a);
   a->product_input.Set(context.kernels, context.pool, a->attended.Rows(a->n_tokens),
                        context.TakesInt8(w_o_));
   MatMul(context.kernels, context.pool, a->product_input,
@@ -46,8 +48,9 @@ void Attention::Project(const EngineContext& context, Activations* a) const {
   a->product_input.Set(
       context.kernels, context.pool, a->normed.Rows(n),
       context.TakesInt8(w_q_) || context.TakesInt8(w_k_) || context.TakesInt8(w_v_));
+  Mat<float>& q = context.config.attention_gate ? a->wide_q : a->q;
   MatMul(context.kernels, context.pool, a->product_input,
-         {{&w_q_, a->q.Rows(n)}, {&w_k_, a->k.Rows(n)}, {&w_v_, a->v.Rows(n)}});
+         {{&w_q_, q.Rows(n)}, {&w_k_, a->k.Rows(n)}, {&w_v_, a->v.Rows(n)}});
 }
 
 // Adds biases, norms and turns the heads of q and k, then appends keys and values to the cache.
@@ -77,6 +80,11 @@ void Attention::RotateAndStore(const EngineContext& context, Activations* a) con
   const int64_t row_bytes = KvRowBytes(context.kv_cache->type(), head_dim);
   context.pool->ParallelFor(a->n_tokens, 4, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
+      if (config.attention_gate) {  // Of each head the query comes first, then the gate.
+        for (int64_t i = 0; i < a->q.cols(); i += head_dim) {
+          std::copy_n(a->wide_q.row(t) + 2 * i, head_dim, a->q.row(t) + i);
+        }
+      }
       turn(a->q.view(), t, q_bias_, w_q_norm_);
       turn(a->k.view(), t, k_bias_, w_k_norm_);
       if (!v_bias_.empty()) kernels.add(v_bias_.data(), a->v.cols(), a->v.row(t));
@@ -96,8 +104,17 @@ void Attention::RotateAndStore(const EngineContext& context, Activations* a) con
   });
 }
 
-int64_t Attention::FirstKey(int64_t pos) const {
-  return options_.window == 0 ? 0 : std::max<int64_t>(pos + 1 - options_.window, 0);
+// What was attended to times the sigmoid of each element's gate.
+void Attention::Gate(const EngineContext& context, Activations* a) const {
+  const int head_dim = context.config.head_dim;
+  context.pool->ParallelFor(a->n_tokens, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      float* const out = a->attended.row(t);
+      for (int64_t i = 0; i < a->attended.cols(); ++i) {
+        out[i] *= Sigmoid(a->wide_q.row(t)[i + (i / head_dim + 1) * head_dim]);
+      }
+    }
+  });
 }
 
 namespace {
@@ -114,20 +131,33 @@ struct AttendLists {
   std::vector<float> scratch;
 };
 
+// Query heads of one task: latent attention's all share one kv head, and there may be 128.
+constexpr int kAttendHeads = 16;
+
+// The first position that a row at `pos` sees.
+int64_t FirstKey(int64_t pos, int window) {
+  return window == 0 ? 0 : std::max<int64_t>(pos + 1 - window, 0);
+}
+
 }  // namespace
 
-// a->q against the cache to a->attended: one task per chunk of rows and kv head.
-void Attention::Attend(const EngineContext& context, Activations* a) const {
+// One task per chunk of rows, kv head and some of the heads that share it.
+void Attend(const EngineContext& context, int layer, int window, std::span<const float> sinks,
+            Activations* a) {
   const ModelConfig& config = context.config;
   const int group = config.n_heads / config.n_kv_heads;
   const int n_kv_heads = context.slice.kv_heads.size();
   const float scale = config.attention_scale != 0
                           ? config.attention_scale
                           : 1.0F / std::sqrt(static_cast<float>(config.head_dim));
+  const int n_parts = (group + kAttendHeads - 1) / kAttendHeads;
   context.pool->ParallelFor(
-      static_cast<int64_t>(a->chunks.size()) * n_kv_heads, 1, [&](int64_t task, int64_t, int) {
-        const AttendChunk& chunk = a->chunks[task / n_kv_heads];
-        const int h = static_cast<int>(task % n_kv_heads);
+      static_cast<int64_t>(a->chunks.size()) * n_kv_heads * n_parts, 1,
+      [&](int64_t task, int64_t, int) {
+        const int first_head = static_cast<int>(task % n_parts) * kAttendHeads;
+        const int end_head = std::min(first_head + kAttendHeads, group);
+        const AttendChunk& chunk = a->chunks[task / n_parts / n_kv_heads];
+        const int h = static_cast<int>(task / n_parts % n_kv_heads);
         const int kv_head = context.slice.kv_heads.begin + h;
         thread_local AttendLists lists;
         lists.q.clear();
@@ -136,13 +166,13 @@ void Attention::Attend(const EngineContext& context, Activations* a) const {
         lists.first_keys.clear();
         lists.sinks.clear();
         for (int t = chunk.begin; t < chunk.end; ++t) {
-          for (int g = 0; g < group; ++g) {
+          for (int g = first_head; g < end_head; ++g) {
             const int64_t offset = (int64_t{h} * group + g) * config.head_dim;
             lists.q.push_back(a->q.row(t) + offset);
             lists.out.push_back(a->attended.row(t) + offset);
             lists.n_keys.push_back(a->rows[t].pos + 1);
-            lists.first_keys.push_back(FirstKey(a->rows[t].pos));
-            if (!sinks_.empty()) lists.sinks.push_back(sinks_[kv_head * group + g]);
+            lists.first_keys.push_back(FirstKey(a->rows[t].pos, window));
+            if (!sinks.empty()) lists.sinks.push_back(sinks[kv_head * group + g]);
           }
         }
         const StepRow& last = a->rows[chunk.end - 1];
@@ -151,8 +181,8 @@ void Attention::Attend(const EngineContext& context, Activations* a) const {
         lists.v_tiles.resize(lists.k_tiles.size());
         for (size_t tile = first_tile; tile < lists.k_tiles.size(); ++tile) {
           const auto pos = static_cast<int64_t>(tile) * kKeyTile;
-          lists.k_tiles[tile] = context.kv_cache->KeyTile(*last.kv, layer_, kv_head, pos);
-          lists.v_tiles[tile] = context.kv_cache->ValueTile(*last.kv, layer_, kv_head, pos);
+          lists.k_tiles[tile] = context.kv_cache->KeyTile(*last.kv, layer, kv_head, pos);
+          lists.v_tiles[tile] = context.kv_cache->ValueTile(*last.kv, layer, kv_head, pos);
         }
         lists.scratch.resize(AttendScratchFloats(config.head_dim));
         context.kernels.attend({.head_dim = config.head_dim,
@@ -162,7 +192,7 @@ void Attention::Attend(const EngineContext& context, Activations* a) const {
                                 .out = lists.out.data(),
                                 .n_keys = lists.n_keys.data(),
                                 .first_keys = lists.first_keys.data(),
-                                .sinks = sinks_.empty() ? nullptr : lists.sinks.data(),
+                                .sinks = sinks.empty() ? nullptr : lists.sinks.data(),
                                 .kv_type = context.kv_cache->type(),
                                 .k_tiles = lists.k_tiles.data(),
                                 .v_tiles = lists.v_tiles.data(),

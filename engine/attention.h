@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -30,13 +31,11 @@ class Attention {
   Attention() = default;
   void Project(const EngineContext& context, Activations* a) const;
   void RotateAndStore(const EngineContext& context, Activations* a) const;
-  void Attend(const EngineContext& context, Activations* a) const;
-  // The first position that a row at `pos` sees.
-  int64_t FirstKey(int64_t pos) const;
+  void Gate(const EngineContext& context, Activations* a) const;
 
   int layer_ = 0;
   LayerConfig options_;
-  PackedMatrix w_q_;             // [n_heads * head_dim, hidden_dim]
+  PackedMatrix w_q_;             // [n_heads * head_dim, hidden_dim]; twice as many with gates
   PackedMatrix w_k_;             // [n_kv_heads * head_dim, hidden_dim]
   PackedMatrix w_v_;             // [n_kv_heads * head_dim, hidden_dim]
   PackedMatrix w_o_;             // [hidden_dim, n_heads * head_dim]
@@ -47,5 +46,10 @@ class Attention {
   std::vector<float> v_bias_;
   std::vector<float> sinks_;  // [n_heads], empty without
 };
+
+// a->q against the layer's keys and values in the cache to a->attended, each query over its own
+// position and those before, from `window` on if it is not 0. sinks: [n_heads] or empty.
+void Attend(const EngineContext& context, int layer, int window, std::span<const float> sinks,
+            Activations* a);
 
 }  // namespace shoal

@@ -142,6 +142,7 @@ void Engine::Impl::Embed(std::span<StepSequence> sequences) {
   Activations& a = activations;
   a.rows.clear();
   a.chunks.clear();
+  a.sequences.clear();
   for (StepSequence& sequence : sequences) {
     const int first = static_cast<int>(a.rows.size());
     const int n = static_cast<int>(sequence.token_ids.size());
@@ -160,6 +161,7 @@ void Engine::Impl::Embed(std::span<StepSequence> sequences) {
       if (scale == 1) continue;
       for (int64_t d = 0; d < a.hidden.cols(); ++d) a.hidden.row(t)[d] *= scale;
     }
+    a.sequences.push_back({first, first + n});
     for (int begin = first; begin < first + n; begin += kAttendRows) {
       a.chunks.push_back({begin, std::min(begin + kAttendRows, first + n)});
     }

@@ -1,6 +1,10 @@
 #include "engine/kv_cache.h"
 
+#include <algorithm>
 #include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -72,6 +76,81 @@ TEST(KvCacheTest, MoreThanTheMachineHasIsRefusedWithTheNumbers) {
   const auto cache = KvCache::Create(SmallConfig(), kWhole, KvType::kF16, int64_t{1} << 50);
   EXPECT_EQ(cache.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(cache.status().message()), testing::HasSubstr("--ctx-size"));
+}
+
+ModelConfig HybridConfig() {
+  ModelConfig config = SmallConfig();
+  config.hidden_dim = 6;
+  config.conv_kernel = 3;
+  config.layers = {{.mixer = Mixer::kShortConvolution}, {}};
+  return config;
+}
+
+// Goal: what a step writes counts only once it has succeeded.
+TEST(KvCacheTest, AStateMovesOnWithTheStepAlone) {
+  auto cache = *KvCache::Create(HybridConfig(), kWhole, KvType::kF16, 2 * kKeyTile);
+  EXPECT_EQ(KvCache::StateFloats(HybridConfig(), 0), 12);
+  EXPECT_EQ(KvCache::StateFloats(HybridConfig(), 1), 0);
+  auto sequence = *cache->Reserve(kKeyTile);
+  EXPECT_EQ(cache->State(*sequence, 0)[11], 0);
+  cache->NextState(*sequence, 0)[11] = 5;
+  EXPECT_EQ(cache->State(*sequence, 0)[11], 0);
+  sequence->Advance(1);
+  EXPECT_EQ(cache->State(*sequence, 0)[11], 5);
+  cache->NextState(*sequence, 0)[11] = 6;  // This step fails.
+  EXPECT_EQ(cache->State(*sequence, 0)[11], 5);
+}
+
+// Goal: states go to one sequence at a time, and say nothing of the one before.
+TEST(KvCacheTest, I10_StatesAreWipedAndRunOut) {
+  auto cache = *KvCache::Create(HybridConfig(), kWhole, KvType::kF16, 2 * kKeyTile);
+  for (int round = 0; round < 2; ++round) {
+    auto sequence = *cache->Reserve(kKeyTile);
+    auto other = *cache->Reserve(kKeyTile);
+    for (const auto* s : {sequence.get(), other.get()}) {
+      for (int i = 0; i < 12; ++i) {
+        EXPECT_EQ(cache->State(*s, 0)[i], 0);
+        EXPECT_EQ(cache->NextState(*s, 0)[i], 0);
+      }
+    }
+    EXPECT_NE(cache->State(*sequence, 0), cache->State(*other, 0));
+    std::fill_n(cache->NextState(*sequence, 0), 12, 3.0F);
+    sequence->MarkWritten(1);
+    sequence->Advance(1);
+    std::fill_n(cache->NextState(*sequence, 0), 12, 4.0F);
+  }
+}
+
+// Goal: of many short sequences, no more than there are states; the bytes say what they take.
+TEST(KvCacheTest, StatesAreBoundedAndCounted) {
+  ModelConfig config = HybridConfig();
+  config.hidden_dim = 1 << 16;
+  constexpr int64_t kTokens = 64 * kKeyTile;
+  auto cache = *KvCache::Create(config, kWhole, KvType::kF16, kTokens);
+  std::vector<std::unique_ptr<KvSequence>> sequences;
+  for (int i = 0; i < 8; ++i) sequences.push_back(*cache->Reserve(1));
+  const auto refused = cache->Reserve(1);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(refused.status().message()), testing::HasSubstr("all of its 8 states"));
+  const int64_t states = int64_t{8} * 2 * 2 * (1 << 16) * 4;
+  EXPECT_EQ(cache->n_bytes(), KvCache::BytesFor(config, kWhole, KvType::kF16, kTokens));
+  EXPECT_EQ(cache->n_bytes() - states, kTokens * 2 * 2 * 8 * 2);
+  sequences.pop_back();
+  EXPECT_TRUE(cache->Reserve(1).ok());
+}
+
+// Goal: latent attention keeps one row a position, which is key and value.
+TEST(KvCacheTest, LatentRowsAreKeptOnce) {
+  ModelConfig config = SmallConfig();
+  config.n_kv_heads = 1;
+  config.kv_lora_rank = 512;
+  config.rope_dim = 64;
+  config.head_dim = 576;
+  const ModelSlice slice{.layers = {0, 2}, .kv_heads = {0, 1}};
+  EXPECT_EQ(KvCache::BytesFor(config, slice, KvType::kF16, 64), 64 * 2 * 576 * 2);
+  auto cache = *KvCache::Create(config, slice, KvType::kF16, 64);
+  auto sequence = *cache->Reserve(1);
+  EXPECT_EQ(cache->KeyTile(*sequence, 1, 0, 0), cache->ValueTile(*sequence, 1, 0, 0));
 }
 
 }  // namespace

@@ -28,12 +28,27 @@ void AddToHidden(const EngineContext& context, const std::vector<float>& bias, c
 
 }  // namespace
 
+absl::StatusOr<Layer::PositionMixer> Layer::LoadMixer(const EngineContext& context,
+                                                      const Family& family, int layer,
+                                                      MatrixLoader* loader, int thread_idx) {
+  switch (context.config.MixerOf(layer)) {
+    case Mixer::kAttention:
+      if (!context.config.HasLatentAttention()) break;
+      return LatentAttention::Load(context, family, layer, loader, thread_idx);
+    case Mixer::kShortConvolution:
+      return ShortConvolution::Load(context, family, layer, loader, thread_idx);
+    case Mixer::kDeltaRule:
+      return DeltaRule::Load(context, family, layer, loader, thread_idx);
+  }
+  return Attention::Load(context, family, layer, loader, thread_idx);
+}
+
 absl::StatusOr<Layer> Layer::Load(const EngineContext& context, const Family& family, int layer,
                                   MatrixLoader* loader, int thread_idx) {
-  SHOAL_ASSIGN_OR_RETURN(Attention attention,
-                         Attention::Load(context, family, layer, loader, thread_idx));
+  SHOAL_ASSIGN_OR_RETURN(PositionMixer mixer,
+                         LoadMixer(context, family, layer, loader, thread_idx));
   SHOAL_ASSIGN_OR_RETURN(MoeLayer moe, MoeLayer::Load(context, family, layer, loader, thread_idx));
-  Layer result(std::move(attention), std::move(moe));
+  Layer result(std::move(mixer), std::move(moe));
   const auto load = [&](TensorRole role, TensorRole bias_role) {
     return Norm::Load(context, family, role, bias_role, layer, loader);
   };
@@ -53,12 +68,16 @@ RowStatuses Layer::Forward(const EngineContext& context, const StepContext& step
   const MatView<float> normed = a->normed.Rows(a->n_tokens);
   const MatView<float> out = a->block_out.Rows(a->n_tokens);
   attn_norm_.ApplyToRows(context, hidden, normed);
-  attention_.Forward(context, a);
+  std::visit([&](const auto& mixer) { mixer.Forward(context, a); }, mixer_);
   AddToHidden(context, output_bias_, attn_post_norm_, out, hidden);
   ffn_norm_.ApplyToRows(context, hidden, normed);
   RowStatuses statuses = moe_.Forward(context, step, observer, a);
   AddToHidden(context, {}, ffn_post_norm_, out, hidden);
   return statuses;
+}
+
+size_t Layer::n_bytes() const {
+  return std::visit([](const auto& mixer) { return mixer.n_bytes(); }, mixer_) + moe_.n_bytes();
 }
 
 }  // namespace shoal

@@ -1,17 +1,22 @@
 #pragma once
 
 #include <cstddef>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "engine/attention.h"
+#include "engine/delta_rule.h"
+#include "engine/latent_attention.h"
 #include "engine/moe_layer.h"
 #include "engine/norm.h"
+#include "engine/short_convolution.h"
 
 namespace shoal {
 
-// One pre-norm transformer layer: norm, attention, add; norm, experts, add (Vaswani et al. 2017,
-// arXiv:1706.03762). Some models norm what is added, too.
+// One pre-norm transformer layer: norm, attention or what stands for it, add; norm, experts, add
+// (Vaswani et al. 2017, arXiv:1706.03762). Some models norm what is added, too.
 class Layer {
  public:
   static absl::StatusOr<Layer> Load(const EngineContext& context, const Family& family, int layer,
@@ -21,13 +26,17 @@ class Layer {
   RowStatuses Forward(const EngineContext& context, const StepContext& step, StepObserver* observer,
                       Activations* a) const;
 
-  size_t n_bytes() const { return attention_.n_bytes() + moe_.n_bytes(); }
+  size_t n_bytes() const;
 
  private:
-  Layer(Attention attention, MoeLayer moe)
-      : attention_(std::move(attention)), moe_(std::move(moe)) {}
+  // What lets positions see each other.
+  using PositionMixer = std::variant<Attention, LatentAttention, ShortConvolution, DeltaRule>;
+  static absl::StatusOr<PositionMixer> LoadMixer(const EngineContext& context, const Family& family,
+                                                 int layer, MatrixLoader* loader, int thread_idx);
 
-  Attention attention_;
+  Layer(PositionMixer mixer, MoeLayer moe) : mixer_(std::move(mixer)), moe_(std::move(moe)) {}
+
+  PositionMixer mixer_;
   MoeLayer moe_;
   Norm attn_norm_;
   Norm ffn_norm_;

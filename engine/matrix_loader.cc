@@ -42,10 +42,10 @@ absl::StatusOr<PackedMatrix> MatrixLoader::LoadExpert(const std::string& name, i
 
 absl::StatusOr<std::vector<float>> MatrixLoader::LoadVector(const std::string& name) {
   SHOAL_ASSIGN_OR_RETURN(const TensorInfo* tensor, Find(name));
-  if (tensor->dtype != DType::kF32 || tensor->shape.size() != 1) {
-    return absl::InvalidArgumentError(absl::StrCat(name, ": must be a vector of F32"));
+  if (tensor->dtype != DType::kF32) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ": must be F32"));
   }
-  std::vector<float> values(tensor->shape[0]);
+  std::vector<float> values(tensor->n_bytes / sizeof(float));
   SHOAL_RETURN_IF_ERROR(source_.Read(*tensor, 0, std::as_writable_bytes(std::span(values))));
   return values;
 }

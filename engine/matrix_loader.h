@@ -23,7 +23,7 @@ class MatrixLoader {
   absl::StatusOr<PackedMatrix> LoadMatrix(const std::string& name, int thread_idx);
   // Matrix `expert` of a stack [n_experts, rows, cols].
   absl::StatusOr<PackedMatrix> LoadExpert(const std::string& name, int expert, int thread_idx);
-  // A vector [n] of F32.
+  // All numbers of a tensor of F32, a vector or a small matrix by rows.
   absl::StatusOr<std::vector<float>> LoadVector(const std::string& name);
   // Vector `expert` of a stack [n_experts, n] of F32.
   absl::StatusOr<std::vector<float>> LoadExpertVector(const std::string& name, int expert);

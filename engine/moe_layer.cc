@@ -20,8 +20,10 @@ absl::StatusOr<MoeLayer> MoeLayer::Load(const EngineContext& context, const Fami
     if (spec == nullptr || !Applies(*spec, context.config, layer)) continue;
     SHOAL_ASSIGN_OR_RETURN(*matrix, loader->LoadMatrix(TensorName(*spec, layer), thread_idx));
   }
-  SHOAL_ASSIGN_OR_RETURN(moe.router_bias_, loader->LoadRole(context.config, family,
-                                                            TensorRole::kFfnGateInpBias, layer));
+  for (const auto& [role, vector] : {std::pair{TensorRole::kFfnGateInpBias, &moe.router_bias_},
+                                     std::pair{TensorRole::kChoiceBias, &moe.choice_bias_}}) {
+    SHOAL_ASSIGN_OR_RETURN(*vector, loader->LoadRole(context.config, family, role, layer));
+  }
   return moe;
 }
 
@@ -63,8 +65,8 @@ void MoeLayer::Route(const EngineContext& context, int n_picks, Activations* a) 
     SelectBySparseMixer(context.kernels, router_logits, config.router_jitter, n_picks,
                         a->topk_ids.data(), a->topk_weights.data());
   } else {
-    SelectTopK(context.kernels, router_logits, config.top_k, config.norm_topk_prob, n_picks,
-               a->topk_ids.data(), a->topk_weights.data());
+    SelectTopK(context.kernels, config, choice_bias_, router_logits, n_picks, a->topk_ids.data(),
+               a->topk_weights.data());
   }
   if (!config.HasSharedExpert(layer_)) return;
   const MatView<float> shared_logits = a->shared_logits.Rows(n);

@@ -33,7 +33,8 @@ class MoeLayer {
 
   int layer_ = 0;
   PackedMatrix w_router_;           // [n_experts, hidden_dim], empty in a dense layer
-  std::vector<float> router_bias_;  // [n_experts], empty without
+  std::vector<float> router_bias_;  // [n_experts] added to logits, empty without
+  std::vector<float> choice_bias_;  // [n_experts] of ModelConfig::choice_bias, empty without
   PackedMatrix w_shared_gate_;      // [1, hidden_dim], empty where the shared expert has no gate
 };
 

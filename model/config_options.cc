@@ -23,15 +23,18 @@ template <typename T>
 using OfModel = T ModelConfig::*;
 template <typename T>
 using OfLayer = T LayerConfig::*;
-using Field = std::variant<OfModel<int>, OfModel<float>, OfModel<double>,
+using Field = std::variant<OfModel<int>, OfModel<float>, OfModel<double>, OfModel<bool>,
                            OfModel<std::vector<float>>, OfModel<NormKind>, OfModel<Activation>,
-                           OfModel<Gating>, OfLayer<int>, OfLayer<LayerRope>>;
+                           OfModel<Gating>, OfModel<GroupRank>, OfLayer<int>, OfLayer<LayerRope>,
+                           OfLayer<Mixer>>;
 
 // The last value of each enum.
 constexpr auto LastOf(NormKind) { return NormKind::kLayer; }
 constexpr auto LastOf(Activation) { return Activation::kClampedSilu; }
-constexpr auto LastOf(Gating) { return Gating::kSparseMixer; }
+constexpr auto LastOf(Gating) { return Gating::kSigmoid; }
+constexpr auto LastOf(GroupRank) { return GroupRank::kBestTwo; }
 constexpr auto LastOf(LayerRope) { return LayerRope::kNone; }
+constexpr auto LastOf(Mixer) { return Mixer::kDeltaRule; }
 
 struct Option {
   std::string_view name;
@@ -41,22 +44,40 @@ struct Option {
 // Ascending by name.
 constexpr Option kOptions[] = {
     {"activation", &ModelConfig::activation},
+    {"attention_gate", &ModelConfig::attention_gate},
+    {"choice_bias", &ModelConfig::choice_bias},
+    {"conv_kernel", &ModelConfig::conv_kernel},
+    {"delta_key_dim", &ModelConfig::delta_key_dim},
+    {"delta_key_heads", &ModelConfig::delta_key_heads},
+    {"delta_value_dim", &ModelConfig::delta_value_dim},
+    {"delta_value_heads", &ModelConfig::delta_value_heads},
     {"gating", &ModelConfig::gating},
+    {"group_rank", &ModelConfig::group_rank},
+    {"kv_lora_rank", &ModelConfig::kv_lora_rank},
+    {"layers.mixer", &LayerConfig::mixer},
     {"layers.rope", &LayerConfig::rope},
     {"layers.window", &LayerConfig::window},
     {"local_rope_theta", &ModelConfig::local_rope_theta},
     {"long_rope_divisors", &ModelConfig::long_rope_divisors},
+    {"n_expert_groups", &ModelConfig::n_expert_groups},
+    {"n_groups_used", &ModelConfig::n_groups_used},
+    {"nope_dim", &ModelConfig::nope_dim},
     {"norm", &ModelConfig::norm},
+    {"q_lora_rank", &ModelConfig::q_lora_rank},
     {"rope_magnitude", &ModelConfig::rope_magnitude},
     {"rope_original_context", &ModelConfig::rope_original_context},
+    {"routed_scale", &ModelConfig::routed_scale},
     {"router_jitter", &ModelConfig::router_jitter},
     {"swiglu_alpha", &ModelConfig::swiglu_alpha},
     {"swiglu_limit", &ModelConfig::swiglu_limit},
+    {"topk_norm_floor", &ModelConfig::topk_norm_floor},
+    {"v_head_dim", &ModelConfig::v_head_dim},
 };
 static_assert(std::ranges::is_sorted(kOptions, {}, &Option::name));
 
 // Every value is stored in 64 bits: numbers as they are, floats by their bits.
 uint64_t ToBits(int value) { return static_cast<uint64_t>(int64_t{value}); }
+uint64_t ToBits(bool value) { return value ? 1 : 0; }
 uint64_t ToBits(float value) { return std::bit_cast<uint32_t>(value); }
 uint64_t ToBits(double value) { return std::bit_cast<uint64_t>(value); }
 template <typename E>
@@ -65,6 +86,10 @@ requires std::is_enum_v<E> uint64_t ToBits(E value) { return static_cast<uint64_
 bool FromBits(uint64_t bits, int& value) {
   value = static_cast<int>(bits);
   return bits <= INT32_MAX;
+}
+bool FromBits(uint64_t bits, bool& value) {
+  value = bits != 0;
+  return bits <= 1;
 }
 bool FromBits(uint64_t bits, float& value) {
   value = std::bit_cast<float>(static_cast<uint32_t>(bits));

@@ -75,6 +75,9 @@ TEST(ManifestTest, OptionsComeBack) {
   config.residual_scale = 0.22F;
   config.logit_divisor = 6.0F;
   config.layers.resize(2);
+  config.gating = Gating::kSigmoid;
+  config.choice_bias = true;
+  config.routed_scale = 2.5F;
   const std::string bytes = EncodeManifest(manifest);
   const auto again = DecodeManifest(bytes);
   ASSERT_TRUE(again.ok()) << again.status();
@@ -83,6 +86,9 @@ TEST(ManifestTest, OptionsComeBack) {
   EXPECT_EQ(again->config.rope_divisors, config.rope_divisors);
   EXPECT_EQ(again->config.residual_scale, 0.22F);
   EXPECT_EQ(again->config.layers, config.layers);
+  EXPECT_EQ(again->config.gating, Gating::kSigmoid);
+  EXPECT_TRUE(again->config.choice_bias);
+  EXPECT_EQ(again->config.routed_scale, 2.5F);
   EXPECT_EQ(EncodeManifest(*again), bytes);
 }
 

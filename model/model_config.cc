@@ -83,6 +83,72 @@ absl::Status CheckExperts(const ModelConfig& c) {
   return InRange("dense_ffn_dim", c.dense_ffn_dim, any_dense ? 1 : 0, any_dense ? kMaxDim : 0);
 }
 
+absl::Status CheckRouting(const ModelConfig& c) {
+  SHOAL_RETURN_IF_ERROR(InRange("n_expert_groups", c.n_expert_groups, 1, std::max(c.n_experts, 1)));
+  SHOAL_RETURN_IF_ERROR(InRange("n_groups_used", c.n_groups_used, 1, c.n_expert_groups));
+  SHOAL_RETURN_IF_ERROR(FiniteAndPositive("routed_scale", c.routed_scale));
+  if (c.topk_norm_floor != 0) {
+    SHOAL_RETURN_IF_ERROR(FiniteAndPositive("topk_norm_floor", c.topk_norm_floor));
+  }
+  if (c.n_expert_groups == 1) return absl::OkStatus();
+  if (c.n_experts % c.n_expert_groups != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("n_expert_groups is ", c.n_expert_groups,
+                                                   ", which does not divide n_experts ",
+                                                   c.n_experts));
+  }
+  const int group_size = c.n_experts / c.n_expert_groups;
+  const int least = c.group_rank == GroupRank::kBestTwo ? 2 : 1;
+  SHOAL_RETURN_IF_ERROR(InRange("experts of a group", group_size, least, c.n_experts));
+  return InRange("top_k", c.top_k, 1, c.n_groups_used * group_size);
+}
+
+absl::Status CheckLatentAttention(const ModelConfig& c) {
+  SHOAL_RETURN_IF_ERROR(InRange("kv_lora_rank", c.kv_lora_rank, 0, kMaxDim));
+  const int most = c.HasLatentAttention() ? kMaxDim : 0;
+  const int least = c.HasLatentAttention() ? 1 : 0;
+  SHOAL_RETURN_IF_ERROR(InRange("q_lora_rank", c.q_lora_rank, 0, most));
+  SHOAL_RETURN_IF_ERROR(InRange("nope_dim", c.nope_dim, least, most));
+  SHOAL_RETURN_IF_ERROR(InRange("v_head_dim", c.v_head_dim, least, most));
+  if (!c.HasLatentAttention()) return absl::OkStatus();
+  const int64_t query = int64_t{c.nope_dim} + c.rope_dim;
+  SHOAL_RETURN_IF_ERROR(InRange("n_heads * (nope_dim + rope_dim)", c.n_heads * query, 1, kMaxDim));
+  SHOAL_RETURN_IF_ERROR(
+      InRange("n_heads * v_head_dim", int64_t{c.n_heads} * c.v_head_dim, 1, kMaxDim));
+  SHOAL_RETURN_IF_ERROR(InRange("n_kv_heads of latent attention", c.n_kv_heads, 1, 1));
+  const int row = c.kv_lora_rank + c.rope_dim;
+  SHOAL_RETURN_IF_ERROR(InRange("head_dim of latent attention", c.head_dim, row, row));
+  return FiniteAndPositive("attention_scale of latent attention", c.attention_scale);
+}
+
+absl::Status CheckMixers(const ModelConfig& c) {
+  bool any_convolution = false;
+  bool any_delta = false;
+  for (const LayerConfig& layer : c.layers) {
+    any_convolution = any_convolution || layer.mixer != Mixer::kAttention;
+    any_delta = any_delta || layer.mixer == Mixer::kDeltaRule;
+  }
+  SHOAL_RETURN_IF_ERROR(InRange("conv_kernel", c.conv_kernel, any_convolution ? 2 : 0,
+                                any_convolution ? kMaxConvKernel : 0));
+  const int least = any_delta ? 1 : 0;
+  const int most = any_delta ? kMaxDim : 0;
+  SHOAL_RETURN_IF_ERROR(InRange("delta_key_heads", c.delta_key_heads, least, most));
+  SHOAL_RETURN_IF_ERROR(InRange("delta_value_heads", c.delta_value_heads, least, most));
+  SHOAL_RETURN_IF_ERROR(InRange("delta_key_dim", c.delta_key_dim, least, most));
+  SHOAL_RETURN_IF_ERROR(InRange("delta_value_dim", c.delta_value_dim, least, most));
+  if (!any_delta) return absl::OkStatus();
+  if (c.delta_value_heads % c.delta_key_heads != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("delta_key_heads is ", c.delta_key_heads,
+                                                   ", which does not divide delta_value_heads ",
+                                                   c.delta_value_heads));
+  }
+  const int64_t channels = int64_t{2} * c.delta_key_heads * c.delta_key_dim +
+                           int64_t{c.delta_value_heads} * c.delta_value_dim;
+  SHOAL_RETURN_IF_ERROR(InRange("channels of the delta rule", channels, 3, kMaxDim));
+  // Sizes one sequence's state.
+  return InRange("delta_value_heads * delta_key_dim",
+                 int64_t{c.delta_value_heads} * c.delta_key_dim, 1, kMaxDim);
+}
+
 absl::Status CheckScales(const ModelConfig& c) {
   SHOAL_RETURN_IF_ERROR(CheckRope(c));
   SHOAL_RETURN_IF_ERROR(CheckGates(c));
@@ -103,6 +169,9 @@ absl::Status CheckCounts(const ModelConfig& c) {
   SHOAL_RETURN_IF_ERROR(InRange("n_heads * head_dim", int64_t{c.n_heads} * c.head_dim, 2, kMaxDim));
   SHOAL_RETURN_IF_ERROR(InRange("rope_dim", c.rope_dim, 2, c.head_dim));
   SHOAL_RETURN_IF_ERROR(CheckExperts(c));
+  SHOAL_RETURN_IF_ERROR(CheckRouting(c));
+  SHOAL_RETURN_IF_ERROR(CheckLatentAttention(c));
+  SHOAL_RETURN_IF_ERROR(CheckMixers(c));
   SHOAL_RETURN_IF_ERROR(InRange("vocab_size", c.vocab_size, 1, kMaxVocab));
   return InRange("context_length", c.context_length, 1, kMaxContext);
 }

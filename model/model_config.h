@@ -22,18 +22,27 @@ enum class NormKind : uint8_t { kRms, kLayer };
 // clamped form that swiglu_alpha and swiglu_limit are for.
 enum class Activation : uint8_t { kSilu, kGelu, kClampedSilu };
 
-// How a row's experts are chosen and weighted: by softmax, or by SparseMixer (Liu et al. 2024,
-// arXiv:2409.12136), two one after the other among those that nearly tie.
-enum class Gating : uint8_t { kSoftmax, kSparseMixer };
+// How a row's experts are chosen and weighted: by softmax over all, by SparseMixer (Liu et al.
+// 2024, arXiv:2409.12136), two one after the other among those that nearly tie, or by a sigmoid of
+// each.
+enum class Gating : uint8_t { kSoftmax, kSparseMixer, kSigmoid };
+
+// What groups of experts are ranked by: their best expert, or the sum of their best two.
+enum class GroupRank : uint8_t { kBest, kBestTwo };
 
 // Which angles turn the heads of a layer: the model's, those of local_rope_theta, or none.
 enum class LayerRope : uint8_t { kModel, kLocal, kNone };
+
+// How a layer lets positions see each other: attention, a short causal convolution with gates
+// (LFM2), or the gated delta rule.
+enum class Mixer : uint8_t { kAttention, kShortConvolution, kDeltaRule };
 
 // What may differ from layer to layer.
 struct LayerConfig {
   bool dense = false;  // One feed-forward block for every row, in a model that has routed experts.
   int window = 0;      // A row sees itself and the window - 1 positions before it; 0: all of them.
   LayerRope rope = LayerRope::kModel;
+  Mixer mixer = Mixer::kAttention;
   friend bool operator==(const LayerConfig&, const LayerConfig&) = default;
 };
 
@@ -87,6 +96,30 @@ struct ModelConfig {
   // [n_layers], or empty where all layers are alike.
   std::vector<LayerConfig> layers;
 
+  // --- Routing.
+  bool choice_bias = false;  // Added to scores when experts are chosen, not when they are weighed.
+  int n_expert_groups = 1;   // Consecutive experts of equal number; experts are chosen from
+  int n_groups_used = 1;     // that many groups.
+  GroupRank group_rank = GroupRank::kBest;
+  float topk_norm_floor = 0;  // With norm_topk_prob: added to the sum.
+  float routed_scale = 1;     // Chosen experts' weights are multiplied by it, last.
+
+  // --- Latent attention (MLA, DeepSeek 2024, arXiv:2405.04434), if kv_lora_rank > 0. The cache
+  // holds one row a position, [kv_lora_rank + rope_dim]: the latent, which is the value too, and
+  // the key's rotary part. So n_kv_heads is 1 and head_dim that row's length.
+  int kv_lora_rank = 0;
+  int q_lora_rank = 0;  // Width between the two matrices that make queries; 0: there is one.
+  int nope_dim = 0;     // Of a head's query, what does not turn.
+  int v_head_dim = 0;   // Of a head's output.
+
+  // --- Other mixers.
+  bool attention_gate = false;  // Attention's output is multiplied by the sigmoid of a gate.
+  int conv_kernel = 0;          // Positions that a convolution sees: itself and those before.
+  int delta_key_heads = 0;      // Heads of the delta rule; each key head serves the same number
+  int delta_value_heads = 0;    // of value heads.
+  int delta_key_dim = 0;
+  int delta_value_dim = 0;
+
   // What of the layer is not as in most models.
   LayerConfig Layer(int layer) const {
     return layers.empty() ? LayerConfig{} : layers[static_cast<size_t>(layer)];
@@ -94,7 +127,17 @@ struct ModelConfig {
   bool IsDense(int layer) const {
     return n_experts == 0 || (!layers.empty() && layers[static_cast<size_t>(layer)].dense);
   }
+  bool HasLatentAttention() const { return kv_lora_rank > 0; }
+  // Outputs of the delta rule's heads, and channels of its convolution: of q, k and v.
+  int DeltaValues() const { return delta_value_heads * delta_value_dim; }
+  int DeltaChannels() const { return 2 * delta_key_heads * delta_key_dim + DeltaValues(); }
+  Mixer MixerOf(int layer) const { return Layer(layer).mixer; }
   bool HasSharedExpert(int layer) const { return shared_ffn_dim > 0 && !IsDense(layer); }
+  // The entry of that layer, made if all have been alike so far.
+  LayerConfig& MutableLayer(int layer) {
+    layers.resize(static_cast<size_t>(n_layers));
+    return layers[static_cast<size_t>(layer)];
+  }
   // Experts of a layer, and the most that any layer has.
   int NumExperts(int layer) const;
   int MaxExperts() const;

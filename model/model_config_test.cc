@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 
+#include "base/limits.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -72,6 +73,45 @@ TEST(ModelConfigTest, NamesTheFieldTheValueAndTheBound) {
               HasSubstr("top_k of SparseMixer is 3, not in [2, 2]"));
   EXPECT_EQ(ErrorWith([](auto& c) { c.layers.assign(3, {.window = -1}); }),
             "window is -1, not in [0, 16777216]");
+  EXPECT_EQ(ErrorWith([](auto& c) { c.n_expert_groups = 3; }),
+            "n_expert_groups is 3, which does not divide n_experts 8");
+  EXPECT_EQ(ErrorWith([](auto& c) { c.n_groups_used = 2; }), "n_groups_used is 2, not in [1, 1]");
+  EXPECT_EQ(ErrorWith([](auto& c) { c.n_expert_groups = 8; }), "top_k is 2, not in [1, 1]");
+  EXPECT_EQ(ErrorWith([](auto& c) {
+              c.n_expert_groups = c.n_groups_used = 8;
+              c.group_rank = GroupRank::kBestTwo;
+            }),
+            "experts of a group is 1, not in [2, 8]");
+  EXPECT_THAT(ErrorWith([](auto& c) { c.routed_scale = 0; }), HasSubstr("routed_scale is 0"));
+  EXPECT_THAT(ErrorWith([](auto& c) { c.topk_norm_floor = -1; }),
+              HasSubstr("topk_norm_floor is -1"));
+  EXPECT_EQ(ErrorWith([](auto& c) { c.v_head_dim = 8; }), "v_head_dim is 8, not in [0, 0]");
+  const auto latent = [](ModelConfig& c) {
+    c.kv_lora_rank = 16, c.nope_dim = 8, c.v_head_dim = 8, c.rope_dim = 16;
+    c.n_kv_heads = 1, c.head_dim = 32, c.attention_scale = 1;
+  };
+  EXPECT_EQ(ErrorWith(latent), "");
+  EXPECT_EQ(ErrorWith([&](auto& c) { latent(c), c.nope_dim = 0; }),
+            "nope_dim is 0, not in [1, 1048576]");
+  EXPECT_EQ(ErrorWith([&](auto& c) { latent(c), c.n_kv_heads = 2; }),
+            "n_kv_heads of latent attention is 2, not in [1, 1]");
+  EXPECT_EQ(ErrorWith([&](auto& c) { latent(c), c.head_dim = 48; }),
+            "head_dim of latent attention is 48, not in [32, 32]");
+  EXPECT_THAT(ErrorWith([&](auto& c) { latent(c), c.attention_scale = 0; }),
+              HasSubstr("attention_scale of latent attention is 0"));
+  EXPECT_EQ(ErrorWith([](auto& c) { c.MutableLayer(1).mixer = Mixer::kShortConvolution; }),
+            "conv_kernel is 0, not in [2, 16]");
+  EXPECT_EQ(ErrorWith([](auto& c) { c.conv_kernel = 3; }), "conv_kernel is 3, not in [0, 0]");
+  const auto delta = [](ModelConfig& c) {
+    c.MutableLayer(1).mixer = Mixer::kDeltaRule;
+    c.conv_kernel = 4, c.delta_key_heads = 2, c.delta_value_heads = 4;
+    c.delta_key_dim = c.delta_value_dim = 16;
+  };
+  EXPECT_EQ(ErrorWith(delta), "");
+  EXPECT_EQ(ErrorWith([&](auto& c) { delta(c), c.delta_key_heads = 3; }),
+            "delta_key_heads is 3, which does not divide delta_value_heads 4");
+  EXPECT_EQ(ErrorWith([&](auto& c) { delta(c), c.delta_key_dim = kMaxDim; }),
+            "channels of the delta rule is 4194368, not in [3, 1048576]");
   EXPECT_EQ(ErrorWith([](auto& c) { c.rope_divisors = {1}; }),
             "rope_divisors has 1 entries, not rope_dim / 2 = 16");
   EXPECT_THAT(ErrorWith([](auto& c) { c.rope_divisors.assign(16, 0); }),

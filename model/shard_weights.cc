@@ -120,7 +120,9 @@ const TensorInfo* ShardWeights::Find(std::string_view name) const {
 
 StackSlice ShardWeights::SliceOf(const TensorInfo& stack, int64_t i) const {
   SHOAL_CHECK_LT(stack.file_offset, tensors_.size());
-  return tensors_[stack.file_offset].slices[static_cast<size_t>(i)].slice;
+  const std::vector<Slice>& slices = tensors_[stack.file_offset].slices;
+  if (slices.size() == 1) return WeightSource::SliceOf(stack, i);  // A stack of the trunk is whole.
+  return slices[static_cast<size_t>(i)].slice;
 }
 
 absl::Status ShardWeights::Read(const TensorInfo& tensor, uint64_t offset,

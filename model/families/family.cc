@@ -10,8 +10,9 @@ namespace shoal {
 namespace {
 
 constexpr const Family* kFamilies[] = {
-    &kGemma3, &kGptOss, &kGraniteMoe, &kHunyuanMoe, &kInternLm2, &kLlama,   &kOlmoe,
-    &kPhi3,   &kPhiMoe, &kQwen2,      &kQwen2Moe,   &kQwen3,     &kQwen3Moe};
+    &kDeepSeek2,  &kErnie45Moe, &kGemma3,   &kGlm4Moe, &kGptOss,   &kGraniteMoe,
+    &kHunyuanMoe, &kInternLm2,  &kLfm2Moe,  &kLlama,   &kOlmoe,    &kPhi3,
+    &kPhiMoe,     &kQwen2,      &kQwen2Moe, &kQwen3,   &kQwen3Moe, &kQwen3Next};
 
 void Replace(std::string* name, char mark, int number) {
   const size_t at = name->find(mark);
@@ -41,6 +42,7 @@ ModelConfig ImpliedConfig(const Family& family) {
   config.swiglu_limit = family.swiglu_limit;
   config.gating = family.gating;
   config.router_jitter = family.router_jitter;
+  config.topk_norm_floor = family.topk_norm_floor;
   return config;
 }
 
@@ -115,6 +117,34 @@ int64_t ExtentOf(Extent extent, const ModelConfig& config) {
       return config.rope_dim / 2;
     case Extent::kOne:
       return 1;
+    case Extent::kQLora:
+      return config.q_lora_rank;
+    case Extent::kKvLora:
+      return config.kv_lora_rank;
+    case Extent::kNope:
+      return config.nope_dim;
+    case Extent::kVHead:
+      return config.v_head_dim;
+    case Extent::kLatentQueries:
+      return int64_t{config.n_heads} * (config.nope_dim + config.rope_dim);
+    case Extent::kLatentOutputs:
+      return int64_t{config.n_heads} * config.v_head_dim;
+    case Extent::kGatedQueries:
+      return int64_t{2} * config.n_heads * config.head_dim;
+    case Extent::kConvChannels:
+      return int64_t{3} * config.hidden_dim;
+    case Extent::kConvKernel:
+      return config.conv_kernel;
+    case Extent::kDeltaChannels:
+      return config.DeltaChannels();
+    case Extent::kDeltaHeads:
+      return config.delta_value_heads;
+    case Extent::kDeltaTwoPerHead:
+      return int64_t{2} * config.delta_value_heads;
+    case Extent::kDeltaValue:
+      return config.delta_value_dim;
+    case Extent::kDeltaValues:
+      return config.DeltaValues();
   }
   return 0;
 }
@@ -127,7 +157,50 @@ const TensorSpec* FindSpec(const Family& family, TensorRole role) {
 
 bool IsPerLayer(const TensorSpec& spec) { return spec.name.find('#') != std::string_view::npos; }
 
+namespace {
+
+// Whether the layer mixes positions in a way that takes such a tensor; true of all other tensors.
+bool AppliesToMixer(TensorRole role, const ModelConfig& config, int layer) {
+  const Mixer mixer = config.MixerOf(layer);
+  switch (role) {
+    case TensorRole::kAttnQ:
+      return mixer == Mixer::kAttention && config.q_lora_rank == 0;
+    case TensorRole::kAttnQA:
+    case TensorRole::kAttnQANorm:
+    case TensorRole::kAttnQB:
+      return mixer == Mixer::kAttention && config.q_lora_rank > 0;
+    case TensorRole::kAttnK:
+    case TensorRole::kAttnV:
+    case TensorRole::kAttnOutput:
+    case TensorRole::kAttnQNorm:
+    case TensorRole::kAttnKNorm:
+    case TensorRole::kAttnKvA:
+    case TensorRole::kAttnKvANorm:
+    case TensorRole::kAttnKB:
+    case TensorRole::kAttnVB:
+      return mixer == Mixer::kAttention;
+    case TensorRole::kConvIn:
+    case TensorRole::kConv:
+    case TensorRole::kConvOut:
+      return mixer == Mixer::kShortConvolution;
+    case TensorRole::kDeltaQkv:
+    case TensorRole::kDeltaGate:
+    case TensorRole::kDeltaBa:
+    case TensorRole::kDeltaConv:
+    case TensorRole::kDeltaA:
+    case TensorRole::kDeltaDtBias:
+    case TensorRole::kDeltaNorm:
+    case TensorRole::kDeltaOut:
+      return mixer == Mixer::kDeltaRule;
+    default:
+      return true;
+  }
+}
+
+}  // namespace
+
 bool Applies(const TensorSpec& spec, const ModelConfig& config, int layer) {
+  if (IsPerLayer(spec) && !AppliesToMixer(spec.role, config, layer)) return false;
   switch (spec.role) {
     case TensorRole::kFfnGate:
     case TensorRole::kFfnUp:
@@ -142,6 +215,11 @@ bool Applies(const TensorSpec& spec, const ModelConfig& config, int layer) {
     case TensorRole::kFfnUpExpsBias:
     case TensorRole::kFfnDownExpsBias:
       return !config.IsDense(layer);
+    case TensorRole::kAttnQNorm:
+    case TensorRole::kAttnKNorm:
+      return config.qk_norm != QkNorm::kNone;
+    case TensorRole::kChoiceBias:
+      return config.choice_bias && !config.IsDense(layer);
     case TensorRole::kSharedGateInp:
       return config.HasSharedExpert(layer) && config.shared_gate;
     case TensorRole::kFfnGateShexp:

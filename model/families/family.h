@@ -57,6 +57,25 @@ enum class TensorRole : uint8_t {
   kFfnGateShexp,   // The shared expert.
   kFfnUpShexp,
   kFfnDownShexp,
+  kChoiceBias,  // What ModelConfig::choice_bias adds.
+  kAttnQA,      // Latent attention: hidden to the queries' latent, its norm, that to the heads;
+  kAttnQANorm,
+  kAttnQB,
+  kAttnKvA,  // hidden to the latent and the key's rotary part, the latent's norm;
+  kAttnKvANorm,
+  kAttnKB,  // [n_heads, kv_lora_rank, nope_dim], from a head's query to the latent,
+  kAttnVB,  // [n_heads, v_head_dim, kv_lora_rank] and from the latent to its output.
+  kConvIn,  // Short convolution: hidden to B, C and x; a kernel per channel; back to hidden.
+  kConv,
+  kConvOut,
+  kDeltaQkv,   // Gated delta rule: hidden to q, k, v, to the gate z,
+  kDeltaGate,  // to b and a of each head, per key head the bs of its value heads, then their as;
+  kDeltaBa,
+  kDeltaConv,  // a kernel per channel of q, k, v;
+  kDeltaA,     // what a head's decay is made of, -exp(A_log), and the bias of a;
+  kDeltaDtBias,
+  kDeltaNorm,
+  kDeltaOut,
 };
 
 // A number of ModelConfig that a tensor's shape is made of.
@@ -75,6 +94,20 @@ enum class Extent : uint8_t {
   kSharedFfn,
   kRopePairs,
   kOne,
+  kQLora,
+  kKvLora,
+  kNope,
+  kVHead,
+  kLatentQueries,  // n_heads * (nope_dim + rope_dim).
+  kLatentOutputs,  // n_heads * v_head_dim.
+  kGatedQueries,   // Twice kQueries: of each head the query, then the gate.
+  kConvChannels,   // Three times hidden_dim.
+  kConvKernel,
+  kDeltaChannels,  // Of q, k and v together.
+  kDeltaHeads,     // delta_value_heads.
+  kDeltaTwoPerHead,
+  kDeltaValue,
+  kDeltaValues,  // delta_value_heads * delta_value_dim.
 };
 
 // Which shards a tensor lies in; kConfig: none, ModelConfig has what it says.
@@ -86,7 +119,7 @@ struct TensorSpec {
   std::string_view name;        // "#" stands for the layer.
   std::array<Extent, 3> shape;  // Outermost first, filled from the left.
   bool f32_only = false;        // Norms and routers: stored whole, never quantized.
-  bool optional = false;        // May be absent: an output head then is the embedding.
+  bool optional = false;        // May be absent; an output head then is the embedding.
 };
 
 // A file's tensor that has the rows of several, one part behind the other.
@@ -195,12 +228,15 @@ struct Family {
   int window_period = 0;
   double local_rope_theta = 0;  // Of layers with a window, where they have angles of their own.
   bool yarn_truncates = true;   // YarnScaling::truncate.
+  // What YaRN makes larger are scores, by the square of its magnitude, not cosines and sines.
+  bool yarn_scales_scores = false;
   NormKind norm = NormKind::kRms;
   Activation activation = Activation::kSilu;
   float swiglu_alpha = 0;
   float swiglu_limit = 0;
-  Gating gating = Gating::kSoftmax;
+  Gating gating = Gating::kSoftmax;  // Where a file does not say.
   float router_jitter = 0;
+  float topk_norm_floor = 0;
   bool scaled_embeddings = false;  // Embeddings are multiplied by sqrt(hidden_dim).
   // The one model with that many layers has scores divided by sqrt(hidden_dim / n_heads).
   int n_layers_scaled_by_width = 0;

@@ -9,9 +9,13 @@ namespace shoal {
 // One constant per architecture, each defined in the file that bears its name.
 extern const Family kGemma3;
 extern const Family kGptOss;
+extern const Family kDeepSeek2;
+extern const Family kErnie45Moe;
+extern const Family kGlm4Moe;
 extern const Family kGraniteMoe;
 extern const Family kHunyuanMoe;
 extern const Family kInternLm2;
+extern const Family kLfm2Moe;
 extern const Family kLlama;
 extern const Family kOlmoe;
 extern const Family kPhi3;
@@ -20,6 +24,7 @@ extern const Family kQwen2;
 extern const Family kQwen2Moe;
 extern const Family kQwen3;
 extern const Family kQwen3Moe;
+extern const Family kQwen3Next;
 
 // What tables are made of: tensors as converters to GGUF name them. Norms, biases and routers are
 // F32 in every file they write; matrices come in any format.
@@ -38,6 +43,52 @@ inline constexpr std::array kDecoder = {
     TensorSpec{kAttnV, "blk.#.attn_v.weight", {kKeys, kHidden}},
     TensorSpec{kAttnOutput, "blk.#.attn_output.weight", {kHidden, kQueries}},
     TensorSpec{kFfnNorm, "blk.#.ffn_norm.weight", {kHidden}, /*f32_only=*/true},
+};
+// The list with another name or shape for one of its tensors.
+template <size_t kSize>
+constexpr std::array<TensorSpec, kSize> With(std::array<TensorSpec, kSize> list, TensorSpec other) {
+  for (TensorSpec& spec : list) {
+    if (spec.role == other.role) spec = other;
+  }
+  return list;
+}
+// What some architectures call the norm before the experts.
+inline constexpr TensorSpec kFfnNormAfterAttention = {
+    kFfnNorm, "blk.#.post_attention_norm.weight", {kHidden}, true};
+
+// Latent attention in place of kAttnQ to kAttnOutput.
+inline constexpr std::array kLatentDecoder = {
+    kDecoder[0],
+    kDecoder[1],
+    kDecoder[2],
+    kDecoder[3],
+    TensorSpec{kAttnQ, "blk.#.attn_q.weight", {kLatentQueries, kHidden}},
+    TensorSpec{kAttnQA, "blk.#.attn_q_a.weight", {kQLora, kHidden}},
+    TensorSpec{kAttnQANorm, "blk.#.attn_q_a_norm.weight", {kQLora}, /*f32_only=*/true},
+    TensorSpec{kAttnQB, "blk.#.attn_q_b.weight", {kLatentQueries, kQLora}},
+    TensorSpec{kAttnKvA, "blk.#.attn_kv_a_mqa.weight", {kHeadDim, kHidden}},
+    TensorSpec{kAttnKvANorm, "blk.#.attn_kv_a_norm.weight", {kKvLora}, /*f32_only=*/true},
+    TensorSpec{kAttnKB, "blk.#.attn_k_b.weight", {kHeads, kKvLora, kNope}},
+    TensorSpec{kAttnVB, "blk.#.attn_v_b.weight", {kHeads, kVHead, kKvLora}},
+    TensorSpec{kAttnOutput, "blk.#.attn_output.weight", {kHidden, kLatentOutputs}},
+    kDecoder[8],
+};
+static_assert(kDecoder[3].role == kAttnNorm && kDecoder[8].role == kFfnNorm);
+
+inline constexpr std::array kShortConvolution = {
+    TensorSpec{kConvIn, "blk.#.shortconv.in_proj.weight", {kConvChannels, kHidden}},
+    TensorSpec{kConv, "blk.#.shortconv.conv.weight", {kHidden, kConvKernel}, /*f32_only=*/true},
+    TensorSpec{kConvOut, "blk.#.shortconv.out_proj.weight", {kHidden, kHidden}},
+};
+inline constexpr std::array kDeltaRule = {
+    TensorSpec{kDeltaQkv, "blk.#.attn_qkv.weight", {kDeltaChannels, kHidden}},
+    TensorSpec{kDeltaGate, "blk.#.attn_gate.weight", {kDeltaValues, kHidden}},
+    TensorSpec{kDeltaBa, "blk.#.ssm_ba.weight", {kDeltaTwoPerHead, kHidden}},
+    TensorSpec{kDeltaConv, "blk.#.ssm_conv1d.weight", {kDeltaChannels, kConvKernel}, true},
+    TensorSpec{kDeltaA, "blk.#.ssm_a", {kDeltaHeads}, /*f32_only=*/true},
+    TensorSpec{kDeltaDtBias, "blk.#.ssm_dt.bias", {kDeltaHeads}, /*f32_only=*/true},
+    TensorSpec{kDeltaNorm, "blk.#.ssm_norm.weight", {kDeltaValue}, /*f32_only=*/true},
+    TensorSpec{kDeltaOut, "blk.#.ssm_out.weight", {kHidden, kDeltaValues}},
 };
 
 inline constexpr std::array kHeadNorms = {
@@ -69,7 +120,6 @@ inline constexpr std::array kLayerNormBiases = {
     TensorSpec{kAttnNormBias, "blk.#.attn_norm.bias", {kHidden}, true},
     TensorSpec{kFfnNormBias, "blk.#.ffn_norm.bias", {kHidden}, true},
 };
-
 inline constexpr std::array kRopeDivisors = {
     TensorSpec{kRopeFreqs, "rope_freqs.weight", {kRopePairs}, /*f32_only=*/true, /*optional=*/true},
 };
@@ -95,6 +145,9 @@ inline constexpr std::array kRoutedBiases = {
     TensorSpec{kFfnGateExpsBias, "blk.#.ffn_gate_exps.bias", {kExperts, kFfn}, true},
     TensorSpec{kFfnUpExpsBias, "blk.#.ffn_up_exps.bias", {kExperts, kFfn}, true},
     TensorSpec{kFfnDownExpsBias, "blk.#.ffn_down_exps.bias", {kExperts, kHidden}, true},
+};
+inline constexpr std::array kChoiceBiases = {
+    TensorSpec{kChoiceBias, "blk.#.exp_probs_b.bias", {kExperts}, /*f32_only=*/true},
 };
 inline constexpr std::array kShared = {
     TensorSpec{kFfnGateShexp, "blk.#.ffn_gate_shexp.weight", {kSharedFfn, kHidden}},

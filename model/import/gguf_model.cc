@@ -16,7 +16,9 @@
 #include "base/status_macros.h"
 #include "model/families/family.h"
 #include "model/import/fused_tensors.h"
+#include "model/import/gguf_experts.h"
 #include "model/import/gguf_keys.h"
+#include "model/import/gguf_mixers.h"
 #include "model/import/gguf_rope.h"
 
 namespace shoal {
@@ -32,20 +34,10 @@ constexpr CountKey kCountKeys[] = {
     {"attention.head_count", &ModelConfig::n_heads},
 };
 
-// Counts that would change the forward pass into one that we do not compute unless they say this.
-struct NeutralCount {
-  std::string_view key;
-  uint64_t neutral;
-};
-constexpr NeutralCount kNeutralCounts[] = {
-    {"leading_dense_block_count", 0},
-    {"expert_gating_func", 1},  // Softmax.
-    {"expert_group_count", 1},
-};
-
-// The same for numbers with a fraction; 0 stands for "none" in some files.
-constexpr std::string_view kNeutralScales[] = {"expert_weights_scale", "rope.scale_linear",
-                                               "attn_logit_softcapping", "final_logit_softcapping"};
+// Numbers that would change the forward pass into one that we do not compute unless they say 1, or
+// 0, which stands for "none" in some files.
+constexpr std::string_view kNeutralScales[] = {"rope.scale_linear", "attn_logit_softcapping",
+                                               "final_logit_softcapping"};
 
 struct ScaleKey {
   std::string_view key;
@@ -75,11 +67,13 @@ class ConfigReader : private GgufKeys {
     if (file_.Has("general.name")) {
       SHOAL_ASSIGN_OR_RETURN(config_.name, file_.GetString("general.name"));
     }
+    if (IsMissing(TensorRole::kAttnQNorm)) config_.qk_norm = QkNorm::kNone;
     SHOAL_RETURN_IF_ERROR(ReadNumbers());
     SHOAL_RETURN_IF_ERROR(RefuseUncomputed());
-    SHOAL_RETURN_IF_ERROR(ReadExperts());
+    SHOAL_RETURN_IF_ERROR(ReadExperts(*this, family_, &config_));
     SHOAL_RETURN_IF_ERROR(ReadVocabSize());
     SHOAL_RETURN_IF_ERROR(ReadRope(*this, family_, &config_));
+    SHOAL_RETURN_IF_ERROR(ReadMixers(*this, family_, &config_));
     SHOAL_RETURN_IF_ERROR(ReadWindows());
     if (absl::Status s = ValidateConfig(config_); !s.ok()) return Refuse(std::string(s.message()));
     SHOAL_RETURN_IF_ERROR(CheckTensors());
@@ -87,51 +81,17 @@ class ConfigReader : private GgufKeys {
   }
 
  private:
-  // How many experts, and how wide. A family with both kinds of layers says by its count of experts
-  // which a model has; widths of shared experts are their tensors': the key for them is unreliable.
-  absl::Status ReadExperts() {
-    const bool may_be_dense = FindSpec(family_, TensorRole::kFfnGate) != nullptr;
-    const bool may_be_routed = FindSpec(family_, TensorRole::kFfnGateExps) != nullptr;
-    if (!may_be_routed) {
-      SHOAL_RETURN_IF_ERROR(RequireCount("expert_count", 0));
-    } else if (may_be_dense) {
-      SHOAL_ASSIGN_OR_RETURN(config_.n_experts, ReadCountOr("expert_count", 0));
-    } else {
-      SHOAL_ASSIGN_OR_RETURN(config_.n_experts, ReadCount("expert_count"));
-      if (config_.n_experts < 1) return Refuse("n_experts is 0, below 1");
-    }
-    if (config_.n_experts == 0) {
-      SHOAL_ASSIGN_OR_RETURN(config_.dense_ffn_dim, ReadCount("feed_forward_length"));
-      return absl::OkStatus();
-    }
-    SHOAL_ASSIGN_OR_RETURN(config_.top_k, ReadCount("expert_used_count"));
-    if (file_.Has(Key("expert_weights_norm"))) {
-      SHOAL_ASSIGN_OR_RETURN(config_.norm_topk_prob, file_.GetBool(Key("expert_weights_norm")));
-    }
-    const char* width = "expert_feed_forward_length";
-    if (!file_.Has(Key(width))) width = "feed_forward_length";
-    SHOAL_ASSIGN_OR_RETURN(config_.ffn_dim, ReadCount(width));
-    return ReadSharedExpert();
-  }
-
-  absl::Status ReadSharedExpert() {
-    const TensorSpec* spec = FindSpec(family_, TensorRole::kFfnGateShexp);
-    if (spec == nullptr) return RequireCount("expert_shared_count", 0);
-    const TensorInfo* tensor = file_.Find(TensorName(*spec, 0));
-    if (tensor == nullptr) {
-      return family_.optional_shared ? absl::OkStatus() : Missing(TensorName(*spec, 0));
-    }
-    config_.shared_ffn_dim = static_cast<int>(std::min<int64_t>(tensor->shape.front(), INT_MAX));
-    config_.shared_gate = FindSpec(family_, TensorRole::kSharedGateInp) != nullptr;
-    return absl::OkStatus();
-  }
-
   absl::Status ReadNumbers() {
     for (const CountKey& count : kCountKeys) {
       SHOAL_ASSIGN_OR_RETURN(config_.*count.field, ReadCount(count.key));
     }
-    SHOAL_ASSIGN_OR_RETURN(config_.n_kv_heads,
-                           ReadCountOr("attention.head_count_kv", config_.n_heads));
+    // The layers behind the others predict tokens after the next one.
+    SHOAL_ASSIGN_OR_RETURN(n_skipped_layers_, ReadCountOr("nextn_predict_layers", 0));
+    config_.n_layers -= n_skipped_layers_;
+    if (config_.n_layers < 1 || config_.n_layers > kMaxLayers) {
+      return Refuse(
+          absl::StrCat("n_layers is ", config_.n_layers, ", not in [1, ", kMaxLayers, "]"));
+    }
     const int usual_dim = config_.n_heads > 0 ? config_.hidden_dim / config_.n_heads : 0;
     SHOAL_ASSIGN_OR_RETURN(config_.head_dim, ReadCountOr("attention.key_length", usual_dim));
     SHOAL_ASSIGN_OR_RETURN(config_.context_length, ReadCount("context_length"));
@@ -148,9 +108,6 @@ class ConfigReader : private GgufKeys {
 
   // A key that asks for arithmetic we lack is an error: better no answer than a wrong one.
   absl::Status RefuseUncomputed() const {
-    for (const NeutralCount& count : kNeutralCounts) {
-      SHOAL_RETURN_IF_ERROR(RequireCount(count.key, count.neutral));
-    }
     for (const std::string_view name : kNeutralScales) {
       SHOAL_ASSIGN_OR_RETURN(const double value, ReadFloatOr(name, 1));
       if (value == 0 || value == 1) continue;
@@ -158,7 +115,20 @@ class ConfigReader : private GgufKeys {
           absl::StrCat(file_.path(), ": key ", Quoted(Key(name)), " is ", value,
                        "; only 0 and 1 are computed here: use another model"));
     }
-    return RequireCount("attention.value_length", static_cast<uint64_t>(config_.head_dim));
+    return absl::OkStatus();
+  }
+
+  // True if the family's models may have such a tensor and this one has none.
+  bool IsMissing(TensorRole role) const {
+    const TensorSpec* spec = FindSpec(family_, role);
+    return spec != nullptr && spec->optional && file_.Find(TensorName(*spec, 0)) == nullptr;
+  }
+
+  bool IsSkipped(std::string_view name) const {
+    for (int i = 0; i < n_skipped_layers_; ++i) {
+      if (name.starts_with(absl::StrCat("blk.", config_.n_layers + i, "."))) return true;
+    }
+    return false;
   }
 
   // What a family implies by its numbers; a key may still say otherwise.
@@ -190,7 +160,7 @@ class ConfigReader : private GgufKeys {
                              ReadFloatOr("rope.freq_base_swa", family_.local_rope_theta));
     }
     if (covers && config_.local_rope_theta == 0) return absl::OkStatus();
-    config_.layers.resize(static_cast<size_t>(std::clamp(config_.n_layers, 0, kMaxLayers)));
+    config_.layers.resize(static_cast<size_t>(config_.n_layers));
     for (size_t i = 0; i < config_.layers.size(); ++i) {
       if ((static_cast<int>(i) + 1) % period == 0) continue;
       config_.layers[i].window = covers ? 0 : window;
@@ -237,6 +207,7 @@ class ConfigReader : private GgufKeys {
     std::sort(known.begin(), known.end());
     for (const TensorInfo& tensor : file_.tensors()) {
       if (std::binary_search(known.begin(), known.end(), tensor.name)) continue;
+      if (IsSkipped(tensor.name)) continue;
       return Refuse(absl::StrCat("tensor ", Quoted(tensor.name), " is no part of architecture ",
                                  std::string(family_.architecture), " with ", config_.n_layers,
                                  " layers"));
@@ -288,6 +259,7 @@ class ConfigReader : private GgufKeys {
   const GgufReader& file_;
   const Family& family_;
   ModelConfig config_;
+  int n_skipped_layers_ = 0;
 };
 
 }  // namespace

@@ -87,14 +87,15 @@ std::string ErrorOf(const GgufBuilder& builder) {
 
 // Goal: arithmetic that a file asks for and that we do not do is refused by its key.
 TEST(GgufModelTest, RefusesWhatWouldBeComputedWrongly) {
-  for (const char* key : {"expert_shared_count", "leading_dense_block_count",
-                          "attention.sliding_window", "expert_gating_func", "expert_group_count"}) {
+  for (const char* key :
+       {"expert_shared_count", "leading_dense_block_count", "interleave_moe_layer_step",
+        "attention.sliding_window", "expert_gating_func"}) {
     GgufBuilder builder = TinyQwen3Moe();
-    builder.AddUint32(std::string("qwen3moe.") + key, 2);
-    EXPECT_THAT(ErrorOf(builder), HasSubstr(std::string("'qwen3moe.") + key + "' is 2")) << key;
+    builder.AddUint32(std::string("qwen3moe.") + key, 3);
+    EXPECT_THAT(ErrorOf(builder), HasSubstr(std::string("'qwen3moe.") + key + "' is 3")) << key;
   }
-  for (const char* key : {"expert_weights_scale", "rope.scale_linear", "attn_logit_softcapping",
-                          "final_logit_softcapping"}) {
+  for (const char* key :
+       {"rope.scale_linear", "attn_logit_softcapping", "final_logit_softcapping"}) {
     GgufBuilder builder = TinyQwen3Moe();
     builder.AddFloat32(std::string("qwen3moe.") + key, 2.5F);
     EXPECT_THAT(ErrorOf(builder), HasSubstr(std::string("'qwen3moe.") + key + "' is 2.5")) << key;
@@ -183,6 +184,39 @@ TEST(GgufModelTest, FusedTensorsAppearAsTheirParts) {
     append(file, name, &parts);
   }
   EXPECT_EQ(parts, expected);
+}
+
+// Goal: what files say of routing and of dense layers is read, whatever the architecture.
+TEST(GgufModelTest, ReadsRoutingAndDenseLayers) {
+  const auto glm = ReadModelConfig(*MustOpen("tests/data/models/glm4_moe/model.gguf"));
+  ASSERT_TRUE(glm.ok()) << glm.status().message();
+  EXPECT_TRUE(glm->IsDense(0));
+  EXPECT_FALSE(glm->IsDense(1));
+  EXPECT_EQ(glm->dense_ffn_dim, 128);
+  EXPECT_EQ(glm->gating, Gating::kSigmoid);
+  EXPECT_TRUE(glm->choice_bias);
+  EXPECT_EQ(glm->routed_scale, 1.7F);
+  EXPECT_EQ(glm->rope_dim, 12);
+
+  GgufBuilder builder = TinyQwen3Moe();
+  builder.AddUint32("qwen3moe.expert_group_count", 3);
+  EXPECT_THAT(ErrorOf(builder), HasSubstr("n_expert_groups is 3"));
+}
+
+// Goal: layers that predict tokens after the next one are left out.
+TEST(GgufModelTest, LayersBehindTheModelsOwnAreSkipped) {
+  GgufBuilder builder = TinyQwen3Moe();
+  builder.RemoveKey("qwen3moe.block_count");
+  builder.AddUint32("qwen3moe.block_count", 2);
+  builder.AddUint32("qwen3moe.nextn_predict_layers", 1);
+  builder.tensors.push_back(builder.tensors.back());
+  builder.tensors.back().name = "blk.1.nextn.eh_proj.weight";
+  const std::string bytes = builder.Build();
+  const auto file = GgufReader::Parse("m.gguf", std::as_bytes(std::span(bytes)));
+  ASSERT_TRUE(file.ok()) << file.status().message();
+  const auto config = ReadModelConfig(**file);
+  ASSERT_TRUE(config.ok()) << config.status().message();
+  EXPECT_EQ(config->n_layers, 1);
 }
 
 TEST(GgufModelTest, AVocabularyNeedsNoTensorsAndNoTypes) {

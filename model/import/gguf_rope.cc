@@ -119,7 +119,9 @@ class RopeReader {
           config_.rope_dim, " dimensions; all must be above 0, the base above 1"));
     }
     Divide(YarnDivisors(yarn, config_.rope_theta, config_.rope_dim));
-    config_.rope_magnitude *= static_cast<float>(YarnMagnitude(factor));
+    if (!family_.yarn_scales_scores) {
+      config_.rope_magnitude *= static_cast<float>(YarnMagnitude(factor));
+    }
     return absl::OkStatus();
   }
 

@@ -35,6 +35,33 @@ bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
+// Goal: a dense layer has one expert, and nobody waits for others.
+TEST(RemoteExpertsTest, I1_LayersOfOtherSizesAreServed) {
+  ModelConfig config = TinyExpertsConfig();
+  config.architecture = "glm4moe";  // Has both kinds of layers.
+  config.n_layers = 3;
+  config.dense_ffn_dim = 160;
+  config.MutableLayer(0).dense = true;
+  const auto weights = RandomExpertWeights(config, DType::kQ8_0, 12);
+  const LoadedExperts local = LoadExperts(config, *weights, {}, {});
+  InProcessNetwork network;
+  const auto cluster = TestCluster::Start(config, *weights, 3, network);
+  const auto remote = cluster->Connect(network);
+  ASSERT_TRUE(remote.ok()) << remote.status();
+  for (int layer = 0; layer < config.n_layers; ++layer) {
+    RandomRows rows(config, 5, 500);
+    if (config.IsDense(layer)) {
+      rows.topk_ids.assign(5, 0);
+      rows.topk_weights.assign(5, 1.0F);
+      rows.routing = {
+          .n_tokens = 5, .top_k = 1, .topk_ids = rows.topk_ids, .topk_weights = rows.topk_weights};
+    }
+    EXPECT_TRUE(
+        SameBits(RunExperts(**remote, layer, rows), RunExperts(*local.experts, layer, rows)))
+        << "layer " << layer;
+  }
+}
+
 // Goal: whoever computes the experts, the bits are the same.
 // Method: random experts, on 1 to 5 workers and in this process; calls whole and cut.
 TEST(RemoteExpertsTest, I1_SameBitsAsLocalExperts) {

@@ -16,6 +16,7 @@
 #include "gtest/gtest.h"
 #include "kernels/kernel_table.h"
 #include "nlohmann/json.hpp"
+#include "tests/parity/family_models.h"
 
 namespace shoal {
 namespace {
@@ -43,7 +44,7 @@ std::string ReadFile(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-class WorkerBitsTest : public testing::TestWithParam<const char*> {
+class WorkerBitsTest : public testing::TestWithParam<std::string> {
  protected:
   WorkerBitsTest() {
     std::vector<int> ids(70);  // Crosses a key tile.
@@ -106,6 +107,30 @@ INSTANTIATE_TEST_SUITE_P(
                     "tests/data/quants/model-Q4_0.gguf", "tests/data/quants/model-Q4_K_M.gguf",
                     "tests/data/quants/model-IQ4_XS.gguf", "tests/data/quants/model-TQ2_0.gguf",
                     "models/tales-moe-11m-q8_0.gguf"));
+
+// The same for every family, in fewer runs: none and three workers, alone and eight at once.
+class FamilyWorkerBitsTest : public WorkerBitsTest {};
+
+TEST_P(FamilyWorkerBitsTest, I1_SameFromNoWorkersAndThree) {
+  const std::string best(IsaName(AvailableKernels().back()->isa));
+  const std::string expected = Compute({0, 2, 512, 1, best}).logits;
+  ASSERT_FALSE(expected.empty());
+  for (const ClusterShape& run : {ClusterShape{0, 1, 7, 8, "scalar"},
+                                  ClusterShape{3, 1, 7, 8, best}, ClusterShape{3, 1, 1, 1, best}}) {
+    SCOPED_TRACE(run.Describe());
+    EXPECT_TRUE(Compute(run).logits == expected) << "logits differ";
+  }
+}
+
+std::vector<std::string> FamilyFiles() {
+  std::vector<std::string> files;
+  for (const char* name : kFamilyModels) {
+    files.push_back(absl::StrCat("tests/data/models/", name, "/model.gguf"));
+  }
+  return files;
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, FamilyWorkerBitsTest, testing::ValuesIn(FamilyFiles()));
 
 }  // namespace
 }  // namespace shoal

@@ -77,13 +77,12 @@ std::unique_ptr<MemoryWeights> RandomExpertWeights(const ModelConfig& config, DT
   auto weights = std::make_unique<MemoryWeights>();
   const Family& family = *FindFamily(config.architecture);
   for (int layer = 0; layer < config.n_layers; ++layer) {
-    for (const TensorRole role :
-         {TensorRole::kFfnGateExps, TensorRole::kFfnUpExps, TensorRole::kFfnDownExps}) {
-      const std::vector<int64_t> shape = TensorShape(*FindSpec(family, role), config);
+    for (const TensorSpec& spec : family.tensors) {
+      if (PlaceOf(spec) != TensorPlace::kExpert || !Applies(spec, config, layer)) continue;
+      const std::vector<int64_t> shape = TensorShape(spec, config);
       const int64_t n_elems =
           std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
-      weights->Add(TensorName(family, role, layer), dtype, shape,
-                   RandomWeights(dtype, n_elems, rng));
+      weights->Add(TensorName(spec, layer), dtype, shape, RandomWeights(dtype, n_elems, rng));
     }
   }
   return weights;

@@ -1,0 +1,63 @@
+#include "engine/latent_attention.h"
+
+#include <random>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "gtest/gtest.h"
+#include "kernels/kernel_table.h"
+#include "tests/support/random_experts.h"
+
+namespace shoal {
+namespace {
+
+// Goal: heads that are computed together have the bits of each by itself, rounded activations too.
+TEST(HeadMatricesTest, EachHeadIsItsOwnProduct) {
+  constexpr int kHeads = 3;
+  constexpr int kRows = 5;
+  constexpr int kStride = 48;  // The input has more than the matrices read.
+  ModelConfig config = TinyExpertsConfig();
+  config.n_experts = kHeads;
+  config.ffn_dim = 20;
+  config.hidden_dim = 32;
+  for (const DType dtype : {DType::kF32, DType::kQ8_0}) {
+    const auto weights = RandomExpertWeights(config, dtype, 5);
+    for (const KernelTable* kernels : AvailableKernels()) {
+      ThreadPool pool(2);
+      MatrixLoader loader(*weights, *kernels, 1);
+      const EngineContext context{.config = config,
+                                  .slice = {},
+                                  .kernels = *kernels,
+                                  .pool = &pool,
+                                  .experts = nullptr,
+                                  .exchange = nullptr,
+                                  .kv_cache = nullptr,
+                                  .activations_f32 = false};
+      const auto heads = HeadMatrices::Load("blk.0.ffn_gate_exps.weight", kHeads, &loader, 0);
+      ASSERT_TRUE(heads.ok()) << heads.status();
+      Mat<float> x(kRows, kHeads * kStride);
+      std::mt19937 rng(6);
+      std::normal_distribution<float> normal;
+      for (int64_t i = 0; i < kRows * kHeads * kStride; ++i) x.data()[i] = normal(rng);
+      Mat<float> y(kRows, kHeads * 24);
+      ProductInput input(kRows * kHeads, 32);
+      heads->Multiply(context, x.view(), kStride, y.view(), 24, &input);
+      for (int h = 0; h < kHeads; ++h) {
+        const auto w = loader.LoadExpert("blk.0.ffn_gate_exps.weight", h, 0);
+        ASSERT_TRUE(w.ok()) << w.status();
+        for (int t = 0; t < kRows; ++t) {
+          Mat<float> alone(1, w->rows());
+          ProductInput row(1, 32);
+          row.Set(*kernels, &pool, {x.row(t) + h * kStride, 1, 32}, context.TakesInt8(*w));
+          MatMul(*kernels, &pool, row, {{&*w, alone.view()}});
+          for (int64_t i = 0; i < w->rows(); ++i) {
+            EXPECT_EQ(y.row(t)[h * 24 + i], alone.data()[i]) << h << " " << t << " " << i;
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace shoal
