@@ -60,16 +60,35 @@ absl::StatusOr<std::unique_ptr<AdminClient>> AdminClient::Open(const std::string
 }
 
 absl::StatusOr<wire::ControlReply> AdminClient::Ask(wire::ControlRequest request) {
+  LinkEvent event;
+  SHOAL_ASSIGN_OR_RETURN(const Frame frame, Exchange(std::move(request), &event));
+  return frame.header.control_reply();
+}
+
+absl::StatusOr<wire::ClusterStatus> AdminClient::AskStatus() {
+  wire::ControlRequest request;
+  request.mutable_cluster_status();
+  LinkEvent event;
+  SHOAL_ASSIGN_OR_RETURN(const Frame frame, Exchange(std::move(request), &event));
+  wire::ClusterStatus status;
+  if (!status.ParseFromArray(frame.payload.data(), static_cast<int>(frame.payload.size()))) {
+    return absl::DataLossError("the coordinator sent a status that cannot be read");
+  }
+  return status;
+}
+
+absl::StatusOr<Frame> AdminClient::Exchange(wire::ControlRequest request, LinkEvent* event) {
   wire::FrameHeader header;
   *header.mutable_control_request() = std::move(request);
   header.mutable_control_request()->set_id(++last_id_);
   SHOAL_RETURN_IF_ERROR(dialer_->Send(link_, EncodeFrame(header)));
-  const std::optional<LinkEvent> event = dialer_->Next(MonotonicNow() + kTimeout);
-  if (!event.has_value()) {
+  std::optional<LinkEvent> next = dialer_->Next(MonotonicNow() + kTimeout);
+  if (!next.has_value()) {
     return absl::UnavailableError("the coordinator did not answer within 10 s");
   }
+  *event = *std::move(next);
   SHOAL_RETURN_IF_ERROR(event->status);
-  SHOAL_ASSIGN_OR_RETURN(const Frame frame, DecodeFrame(event->frame));
+  SHOAL_ASSIGN_OR_RETURN(Frame frame, DecodeFrame(event->frame));
   const wire::ControlReply& reply = frame.header.control_reply();
   if (!frame.header.has_control_reply() || reply.id() != last_id_) {
     return absl::InternalError("the coordinator answered something else");
@@ -77,7 +96,7 @@ absl::StatusOr<wire::ControlReply> AdminClient::Ask(wire::ControlRequest request
   if (reply.code() != 0) {
     return absl::Status(static_cast<absl::StatusCode>(reply.code()), reply.message());
   }
-  return reply;
+  return frame;
 }
 
 }  // namespace shoal

@@ -18,10 +18,15 @@ class AdminClient {
 
   // The reply, or the coordinator's refusal, or Unavailable.
   absl::StatusOr<wire::ControlReply> Ask(wire::ControlRequest request);
+  // All that the coordinator knows of its cluster.
+  absl::StatusOr<wire::ClusterStatus> AskStatus();
 
  private:
   AdminClient(std::unique_ptr<Dialer> dialer, LinkId link)
       : dialer_(std::move(dialer)), link_(link) {}
+
+  // The reply's frame, whose header is checked, within `event`.
+  absl::StatusOr<Frame> Exchange(wire::ControlRequest request, LinkEvent* event);
 
   const std::unique_ptr<Dialer> dialer_;
   const LinkId link_;

@@ -8,11 +8,13 @@
 #include "CLI/CLI.hpp"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "cli/cluster_json.h"
 #include "cli/commands.h"
 #include "cli/data_option.h"
 #include "cli/ops_server.h"
 #include "cli/text_io.h"
 #include "cli/wait_for_end.h"
+#include "coordinator/backup.h"
 #include "nlohmann/json.hpp"
 #include "proto/grpc_transport.h"
 
@@ -26,22 +28,6 @@ struct CoordinatorOptions {
   std::string model;
   int replicas = 0;
 };
-
-std::vector<Metric> Metrics(const Coordinator& coordinator) {
-  const std::shared_ptr<const Snapshot> snapshot = coordinator.snapshot();
-  return {
-      {.name = "shoal_coordinator_epoch",
-       .help = "Epoch of the snapshot in force.",
-       .value = static_cast<double>(snapshot->epoch)},
-      {.name = "shoal_coordinator_members",
-       .help = "Nodes in the snapshot.",
-       .value = static_cast<double>(snapshot->members.size())},
-      {.name = "shoal_coordinator_shard_bytes_sent_total",
-       .help = "Bytes of shards given to nodes.",
-       .kind = MetricKind::kCounter,
-       .value = static_cast<double>(coordinator.shards_given().bytes)},
-  };
-}
 
 absl::Status RunCoordinator(const CoordinatorOptions& options) {
   InitLog("coordinator");
@@ -63,8 +49,11 @@ absl::Status RunCoordinator(const CoordinatorOptions& options) {
                                              .listen = listen}));
   SHOAL_ASSIGN_OR_RETURN(
       const std::unique_ptr<OpsServer> ops,
-      OpsServer::Start(options.ops_listen, {.is_ready = [] { return true; },
-                                            .metrics = [&] { return Metrics(*coordinator); }}));
+      OpsServer::Start(
+          options.ops_listen,
+          {.is_ready = [] { return true; },
+           .add_metrics = [&](Metrics* metrics) { coordinator->AddMetrics(metrics); },
+           .status = [&] { return ToJson(coordinator->view()->status).dump() + "\n"; }}));
   Log(LogLevel::kInfo, "serving",
       {{"peer_listen", coordinator->address()}, {"cluster", coordinator->cluster_id()}});
   nlohmann::json line{{"peer_listen", coordinator->address()}};
@@ -73,6 +62,45 @@ absl::Status RunCoordinator(const CoordinatorOptions& options) {
   std::fflush(stdout);
   end.Wait();
   return absl::OkStatus();
+}
+
+struct BackupOptions {
+  std::string data_dir;
+  std::string file;
+};
+
+// Beside a running coordinator too, which is why it takes no lock.
+absl::Status RunBackup(const BackupOptions& options) {
+  SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<DataDirectory> data,
+                         OpenDataDir(options.data_dir, DataDirectory::Access::kShared));
+  SHOAL_ASSIGN_OR_RETURN(const std::string backup, MakeBackup(*data));
+  return ReplaceFile(MachineFileSystem(), options.file, backup);
+}
+
+absl::Status RunRestore(const BackupOptions& options) {
+  constexpr uint64_t kMaxBackupBytes = uint64_t{1} << 30;
+  SHOAL_ASSIGN_OR_RETURN(const std::string backup,
+                         ReadFile(MachineFileSystem(), options.file, kMaxBackupBytes));
+  SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<DataDirectory> data,
+                         OpenDataDir(options.data_dir, DataDirectory::Access::kExclusive));
+  return RestoreBackup(backup, data.get());
+}
+
+void AddBackupCommands(CLI::App* coordinator, int* exit_code) {
+  const auto add = [&](const char* name, const char* title, const char* help,
+                       absl::Status (*run)(const BackupOptions&)) {
+    auto options = std::make_shared<BackupOptions>();
+    CLI::App* command = coordinator->add_subcommand(name, help);
+    AddDataDirOption(command, &options->data_dir);
+    command->add_option("FILE", options->file, "The backup; it holds the cluster's keys")
+        ->required();
+    command->callback(
+        [options, run, title, exit_code] { *exit_code = ReportStatus(title, run(*options)); });
+  };
+  add("backup", "coordinator backup",
+      "Write what nobody can make again into a file, also while the coordinator runs", RunBackup);
+  add("restore", "coordinator restore",
+      "Put a backup into an empty data directory, before the coordinator starts there", RunRestore);
 }
 
 }  // namespace
@@ -93,8 +121,12 @@ void AddCoordinatorCommand(CLI::App& app, int* exit_code) {
   command->add_option("--model", options->model,
                       "Id, its first digits, or name of an imported model; empty: as it was");
   AddOpsListenOption(command, &options->ops_listen);
-  command->callback(
-      [options, exit_code] { *exit_code = ReportStatus("coordinator", RunCoordinator(*options)); });
+  command->require_subcommand(0, 1);
+  AddBackupCommands(command, exit_code);
+  command->callback([options, command, exit_code] {
+    if (!command->get_subcommands().empty()) return;
+    *exit_code = ReportStatus("coordinator", RunCoordinator(*options));
+  });
 }
 
 }  // namespace shoal

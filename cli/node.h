@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "base/clock.h"
 #include "base/file_system.h"
+#include "base/metrics.h"
 #include "base/mutex.h"
 #include "base/random.h"
 #include "model/data_directory.h"
@@ -116,6 +117,8 @@ class Node {
   // Everything of this model that this node needs is here: makes it survive a power cut, then lets
   // go of the files of other models, but for what somebody has imported here. A failure is logged.
   void KeepOnly(const Sha256Digest& model_id);
+  // What every node counts. Any thread, after Follow.
+  void AddMetrics(Metrics* metrics) const SHOAL_EXCLUDES(mu_);
   // What came over the network so far. Any thread.
   ShardFetcher::Counters fetched() const { return fetcher_->counters(); }
 

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "base/status_macros.h"
 #include "cli/admin_client.h"
+#include "cli/cluster_json.h"
 #include "cli/commands.h"
 #include "cli/data_option.h"
 #include "cli/text_io.h"
@@ -64,38 +65,16 @@ void PrintNode(const wire::NodeInfo& node) {
               static_cast<double>(node.certificate_left_s()) / 86400);
 }
 
-nlohmann::ordered_json ToJson(const wire::ListNodesReply& list, const std::string& placement) {
-  nlohmann::ordered_json nodes = nlohmann::ordered_json::array();
-  for (const wire::NodeInfo& node : list.nodes()) {
-    nodes.push_back({{"node_id", node.node_id()},
-                     {"role", node.role() == wire::ROLE_WORKER ? "worker" : "router"},
-                     {"state", node.state()},
-                     {"peer_address", node.peer_address()},
-                     {"last_seen_ms", node.last_seen_ms()},
-                     {"memory_bytes", node.memory_bytes()},
-                     {"read_gb_per_s", node.read_gb_per_s()},
-                     {"assigned", node.n_assigned()},
-                     {"resident", node.n_resident()},
-                     {"round_trip_us", node.round_trip_us()},
-                     {"certificate_left_s", node.certificate_left_s()}});
-  }
-  return {{"cluster_id", list.cluster_id()},
-          {"epoch", list.epoch()},
-          {"model_id", absl::BytesToHexString(list.model_id())},
-          {"model_name", list.model_name()},
-          {"replicas", list.replicas()},
-          {"placement", placement},
-          {"settled", list.settled()},
-          {"nodes", std::move(nodes)}};
-}
-
 absl::Status ListNodes(const OperatorOptions& options) {
   wire::ControlRequest request;
   request.mutable_list_nodes();
   SHOAL_ASSIGN_OR_RETURN(const wire::ControlReply reply, Ask(options, std::move(request)));
   const wire::ListNodesReply& list = reply.list_nodes();
   if (options.json) {
-    std::printf("%s\n", ToJson(list, reply.message()).dump().c_str());
+    nlohmann::ordered_json json = ToJson(list, reply.message());
+    json["nodes"] = nlohmann::ordered_json::array();
+    for (const wire::NodeInfo& node : list.nodes()) json["nodes"].push_back(ToJson(node));
+    std::printf("%s\n", json.dump().c_str());
     return absl::OkStatus();
   }
   std::printf("cluster %s  epoch %llu  model %s  replicas %u\n%s\n\n", list.cluster_id().c_str(),

@@ -3,11 +3,26 @@
 #include <utility>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "cli/build_info.h"
+#include "kernels/kernel_table.h"
 #include "router/http/server.h"
 
 namespace shoal {
 namespace {
+
+std::string MetricsText(const OpsServer::Sources& sources) {
+  Metrics metrics;
+  metrics.Add("shoal_build_info", 1,
+              {{"version", kVersion},
+               {"commit", kCommit},
+               {"isa", std::string(IsaName(SelectedKernels().isa))}});
+  metrics.Add("shoal_ready", sources.is_ready() ? 1 : 0);
+  AddProcessMetrics(&metrics);
+  sources.add_metrics(&metrics);
+  return metrics.Text();
+}
 
 HttpReply Answer(const HttpRequest& request, const OpsServer::Sources& sources) {
   const auto plain = [](int status, std::string text) {
@@ -16,14 +31,22 @@ HttpReply Answer(const HttpRequest& request, const OpsServer::Sources& sources) 
   };
   if (request.method != "GET") return plain(405, "only GET");
   const std::string path = request.target.substr(0, request.target.find('?'));
-  if (path == "/health") return plain(200, "ok");
-  if (path == "/ready") return sources.is_ready() ? plain(200, "ok") : plain(503, "not ready");
+  if (path == "/health" || path == "/healthz") return plain(200, "ok");
+  if (path == "/ready" || path == "/readyz") {
+    return sources.is_ready() ? plain(200, "ok") : plain(503, "not ready");
+  }
   if (path == "/metrics") {
-    HttpReply reply = plain(200, MetricsText(sources.metrics()));
+    HttpReply reply = plain(200, MetricsText(sources));
     reply.content_type = "text/plain; version=0.0.4";
     return reply;
   }
-  return plain(404, "there are /health, /ready and /metrics");
+  if (path == "/status" && sources.status) {
+    HttpReply reply = plain(200, sources.status());
+    reply.content_type = "application/json";
+    return reply;
+  }
+  return plain(404, absl::StrCat("there are /healthz, /readyz, /metrics",
+                                 sources.status ? " and /status" : ""));
 }
 
 }  // namespace
@@ -51,7 +74,7 @@ void AddOpsListenOption(CLI::App* command, std::string* listen) {
   };
   command
       ->add_option("--ops-listen", *listen,
-                   "Where /health, /ready and /metrics answer, in plain HTTP; empty: nowhere")
+                   "Where /healthz, /readyz and /metrics answer, in plain HTTP; empty: nowhere")
       ->check(CLI::Validator(check, "ADDRESS:PORT"));
 }
 

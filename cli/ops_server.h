@@ -4,7 +4,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/metrics.h"
@@ -18,12 +17,14 @@ namespace shoal {
 class HttpServer;
 
 // The port of a role's --ops-listen: /health says that the process turns, /ready whether it serves
-// (S06), /metrics what it counts. Plain HTTP without certificates, for probes.
+// (S06), /metrics what it counts (docs/metrics.md), /status what it knows, as JSON. Plain HTTP
+// without certificates, for probes; /healthz and /readyz are the first two by their other names.
 class OpsServer {
  public:
   struct Sources {  // Each is called by several threads.
     std::function<bool()> is_ready;
-    std::function<std::vector<Metric>()> metrics;
+    std::function<void(Metrics*)> add_metrics;  // To those that every process has.
+    std::function<std::string()> status = {};   // Empty: there is none.
   };
   // Null when `listen` is empty. InvalidArgument: not an address; AlreadyExists: the port is taken.
   static absl::StatusOr<std::unique_ptr<OpsServer>> Start(const std::string& listen,

@@ -77,7 +77,7 @@ class RouterProcess {
   void SetModel(const Sha256Digest& id, RemoteExperts* experts) SHOAL_EXCLUDES(mu_);
   void TakeMembers() SHOAL_EXCLUDES(mu_);
   bool ModelHasChanged() const;
-  void Report();
+  void Report(std::optional<RouterLoad> load);
   void Say(const absl::Status& missing);
 
   RouterProcessOptions options_;
@@ -106,12 +106,15 @@ absl::Status RouterProcess::Start() {
 
 absl::Status RouterProcess::Run(Signals& signals) {
   SHOAL_RETURN_IF_ERROR(ListenForRequests(options_.serve).status());  // Before a long load.
-  SHOAL_ASSIGN_OR_RETURN(const auto probes, RouterProbes::Start(options_.serve.ops_listen));
+  SHOAL_ASSIGN_OR_RETURN(const auto probes,
+                         RouterProbes::Start(options_.serve.ops_listen, [this](Metrics* metrics) {
+                           node_->AddMetrics(metrics);
+                         }));
   while (true) {
     SHOAL_RETURN_IF_ERROR(RunUnlessSignalled(signals, &cancelled_, [this] { return Load(); }));
     if (cancelled_.load()) return absl::OkStatus();
-    const auto beat = [this] {
-      Report();
+    const auto beat = [this, &probes = *probes] {
+      Report(probes.ReadLoad());
       return !ModelHasChanged();
     };
     const auto by_signal = ServeLoaded(options_.serve, *model_, *probes, signals, beat,
@@ -204,7 +207,7 @@ absl::Status RouterProcess::TakeShards(const Node::Model& model) {
 // model has changed meanwhile.
 bool RouterProcess::WaitUntilServable() {
   while (!cancelled_.load() && !ModelHasChanged()) {
-    Report();
+    Report(std::nullopt);
     const absl::Status status =
         model_->remote_experts()->WaitUntilServable(MonotonicNow() + kWaitPeriod);
     if (status.ok()) return true;
@@ -233,9 +236,10 @@ bool RouterProcess::ModelHasChanged() const {
   return snapshot->model_id.has_value() && *snapshot->model_id != model_id_;
 }
 
-// Tells the coordinator what this router sees of the workers.
-void RouterProcess::Report() {
+// Tells the coordinator what this router does, and what it sees of the workers.
+void RouterProcess::Report(std::optional<RouterLoad> load) {
   NodeReport report;
+  report.load = std::move(load);
   report.model_id = model_id_;
   const std::shared_ptr<const PeerViews> views = model_->remote_experts()->peers();
   for (const PeerView& view : *views) {

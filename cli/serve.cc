@@ -17,6 +17,8 @@
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/status_macros.h"
+#include "cli/dispatch_metrics.h"
+#include "cli/load_window.h"
 #include "model/chat_template.h"
 #include "model/pre_tokenizer.h"
 #include "model/tokenizer.h"
@@ -110,34 +112,6 @@ bool RunUntilEnd(Signals& signals, Router* router, const std::function<bool()>& 
   }
 }
 
-std::vector<Metric> MetricsOf(LoadedModel& model, const Router& router) {
-  std::vector<Metric> metrics = {
-      {"shoal_router_steps_total", "Steps of the engine.", MetricKind::kCounter,
-       static_cast<double>(router.batcher().n_steps())},
-      {"shoal_router_answers", "Answers that run or wait.", MetricKind::kGauge,
-       static_cast<double>(router.n_answers())}};
-  if (model.remote_experts() == nullptr) return metrics;
-  const DispatchCounters counters = model.remote_experts()->counters();
-  const auto add = [&metrics](std::string_view name, std::string_view help, uint64_t value,
-                              std::vector<std::pair<std::string, std::string>> labels = {}) {
-    metrics.push_back(
-        {name, help, MetricKind::kCounter, static_cast<double>(value), std::move(labels)});
-  };
-  add("shoal_router_calls_total", "Calls to workers, attempts included.", counters.calls);
-  add("shoal_router_failed_calls_total", "Calls that gave no result.", counters.failed_calls);
-  constexpr std::string_view kRetried = "shoal_router_retried_calls_total";
-  constexpr std::string_view kWhy = "Calls whose experts were sent to another replica, by why.";
-  add(kRetried, kWhy, counters.retried.lost, {{"reason", "lost"}});
-  add(kRetried, kWhy, counters.retried.suspect, {{"reason", "suspect"}});
-  add(kRetried, kWhy, counters.retried.slow, {{"reason", "slow"}});
-  add(kRetried, kWhy, counters.retried.refused, {{"reason", "refused"}});
-  add(kRetried, kWhy, counters.retried.corrupt, {{"reason", "corrupt"}});
-  add("shoal_router_lost_workers_total", "Links to workers that closed.", counters.lost_workers);
-  add("shoal_router_parked_total", "Times that rows waited because nobody could be asked.",
-      counters.parked);
-  return metrics;
-}
-
 absl::StatusOr<ListenAddress> AddressOf(const ServeOptions& options) {
   return ParseListenAddress(options.listen, !options.api_key_file.empty());
 }
@@ -162,32 +136,55 @@ class RouterProbes::State {
     MutexLock lock(&mu_);
     model_ = model;
     router_ = router;
+    window_ = LoadWindow();
   }
   bool IsReady() SHOAL_EXCLUDES(mu_) {
     MutexLock lock(&mu_);
     if (model_ == nullptr) return false;
     return model_->remote_experts() == nullptr || model_->remote_experts()->CheckServable().ok();
   }
-  std::vector<Metric> Metrics() SHOAL_EXCLUDES(mu_) {
+  void AddMetrics(Metrics* metrics) SHOAL_EXCLUDES(mu_) {
     MutexLock lock(&mu_);
-    return model_ == nullptr ? std::vector<Metric>() : MetricsOf(*model_, *router_);
+    if (add_more_) add_more_(metrics);
+    if (model_ == nullptr) return;
+    absl::Duration network;
+    if (const RemoteExperts* experts = model_->remote_experts(); experts != nullptr) {
+      network = experts->counters().network;
+      AddDispatchMetrics(*experts, metrics);
+    }
+    router_->AddMetrics(network, metrics);
+  }
+  std::optional<RouterLoad> ReadLoad() SHOAL_EXCLUDES(mu_) {
+    MutexLock lock(&mu_);
+    if (model_ == nullptr) return std::nullopt;
+    return window_.Update(*router_, model_->remote_experts(), MonotonicNow());
+  }
+  void SetMore(std::function<void(Metrics*)> add_more) SHOAL_EXCLUDES(mu_) {
+    MutexLock lock(&mu_);
+    add_more_ = std::move(add_more);
   }
 
  private:
   Mutex mu_;
   LoadedModel* model_ SHOAL_GUARDED_BY(mu_) = nullptr;
   Router* router_ SHOAL_GUARDED_BY(mu_) = nullptr;
+  LoadWindow window_ SHOAL_GUARDED_BY(mu_);
+  std::function<void(Metrics*)> add_more_ SHOAL_GUARDED_BY(mu_);
 };
 
 RouterProbes::RouterProbes() : state_(std::make_unique<State>()) {}
 RouterProbes::~RouterProbes() = default;
+std::optional<RouterLoad> RouterProbes::ReadLoad() { return state_->ReadLoad(); }
 
-absl::StatusOr<std::unique_ptr<RouterProbes>> RouterProbes::Start(const std::string& listen) {
+absl::StatusOr<std::unique_ptr<RouterProbes>> RouterProbes::Start(
+    const std::string& listen, std::function<void(Metrics*)> add_more) {
   std::unique_ptr<RouterProbes> probes(new RouterProbes);
+  probes->state_->SetMore(std::move(add_more));
   State* const state = probes->state_.get();
   SHOAL_ASSIGN_OR_RETURN(
-      probes->server_, OpsServer::Start(listen, {.is_ready = [state] { return state->IsReady(); },
-                                                 .metrics = [state] { return state->Metrics(); }}));
+      probes->server_,
+      OpsServer::Start(listen, {.is_ready = [state] { return state->IsReady(); },
+                                .add_metrics = [state](Metrics* m) { state->AddMetrics(m); }}));
   return probes;
 }
 
@@ -231,7 +228,7 @@ absl::StatusOr<std::unique_ptr<HttpServer>> ListenForRequests(const ServeOptions
 absl::Status Serve(const ServeOptions& options, OnReady on_ready) {
   Signals signals;
   SHOAL_RETURN_IF_ERROR(ListenForRequests(options).status());  // Before a long load.
-  SHOAL_ASSIGN_OR_RETURN(const auto probes, RouterProbes::Start(options.ops_listen));
+  SHOAL_ASSIGN_OR_RETURN(const auto probes, RouterProbes::Start(options.ops_listen, {}));
   ModelOptions model_options = options.model;
   SHOAL_ASSIGN_OR_RETURN(model_options.kv_type, ParseKvType(options.kv_type));
   SHOAL_ASSIGN_OR_RETURN(const auto model, LoadedModel::Load(model_options));

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/functional/function_ref.h"
@@ -9,6 +10,7 @@
 #include "cli/model_loader.h"
 #include "cli/ops_server.h"
 #include "cli/signals.h"
+#include "proto/router_load.h"
 #include "router/http/server.h"
 
 namespace CLI {
@@ -47,9 +49,14 @@ absl::StatusOr<std::unique_ptr<HttpServer>> ListenForRequests(const ServeOptions
 // A router's --ops-listen, which answers also while nothing is served yet.
 class RouterProbes {
  public:
-  // As OpsServer::Start; with an empty `listen` it answers nowhere.
-  static absl::StatusOr<std::unique_ptr<RouterProbes>> Start(const std::string& listen);
+  // As OpsServer::Start; with an empty `listen` it answers nowhere. `add_more` (may be empty) adds
+  // metrics that are there also while nothing is served.
+  static absl::StatusOr<std::unique_ptr<RouterProbes>> Start(
+      const std::string& listen, std::function<void(Metrics*)> add_more);
   ~RouterProbes();
+
+  // What it did over the last few seconds, if it serves; called every second or so, by one thread.
+  std::optional<RouterLoad> ReadLoad();
 
  private:
   friend absl::StatusOr<bool> ServeLoaded(const ServeOptions& options, LoadedModel& model,

@@ -69,8 +69,10 @@ void AddCommands(CLI::App& app, int* exit_code) {
   AddModelCommand(app, exit_code);
   AddModelsCommand(app, exit_code);
   AddNodeCommand(app, exit_code);
+  AddPlanCommand(app, exit_code);
   AddRouterCommand(app, exit_code);
   AddShardsCommand(app, exit_code);
+  AddStatusCommand(app, exit_code);
   AddTemplateCommand(app, exit_code);
   AddTokenCommand(app, exit_code);
   AddTokenizeCommand(app, exit_code);

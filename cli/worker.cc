@@ -80,9 +80,11 @@ absl::Status RunWorker(const WorkerOptions& options) {
   const auto resident_bytes = static_cast<long long>(parts.served->experts().resident_bytes());
   const std::unique_ptr<Worker> worker = Worker::Start(std::move(parts));
   SHOAL_ASSIGN_OR_RETURN(
-      const auto ops, OpsServer::Start(options.ops_listen,
-                                       {.is_ready = [] { return true; },
-                                        .metrics = [&worker] { return WorkerMetrics(*worker); }}));
+      const auto ops,
+      OpsServer::Start(
+          options.ops_listen,
+          {.is_ready = [] { return true; },
+           .add_metrics = [&worker](Metrics* metrics) { worker->service().AddMetrics(metrics); }}));
   Log(LogLevel::kInfo, "serving",
       {{"peer_listen", worker->address()}, {"resident_bytes", resident_bytes}});
   std::printf("%s\n", nlohmann::json{{"peer_listen", worker->address()}}.dump().c_str());

@@ -1,6 +1,7 @@
 #include "cli/worker_process.h"
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <memory>
@@ -25,6 +26,7 @@
 #include "proto/grpc_transport.h"
 #include "proto/shard_server.h"
 #include "worker/placement_follower.h"
+#include "worker/worker.h"
 
 namespace shoal {
 namespace {
@@ -121,7 +123,7 @@ class WorkerProcess {
   absl::Status StartListening();
   PlacementFollower::Options FollowerOptions();
   void Measure();
-  std::vector<Metric> Metrics() const;
+  void AddMetrics(Metrics* metrics) const;
   void OnComplete(const Sha256Digest& model_id);
 
   const WorkerProcessOptions options_;
@@ -134,6 +136,7 @@ class WorkerProcess {
   std::unique_ptr<ShardServer> shard_server_;
   std::unique_ptr<OpsServer> ops_;
   std::string limits_;  // As they were when speed was measured.
+  std::atomic<double> read_gb_per_s_{0};
 };
 
 WorkerProcess::~WorkerProcess() {
@@ -162,31 +165,26 @@ absl::Status WorkerProcess::Start() {
       OpsServer::Start(
           options_.ops_listen,
           {.is_ready = [this] { return follower_->IsComplete() && !worker_->service().draining(); },
-           .metrics = [this] { return Metrics(); }}));
+           .add_metrics = [this](Metrics* metrics) { AddMetrics(metrics); }}));
   return absl::OkStatus();
 }
 
-std::vector<Metric> WorkerProcess::Metrics() const {
-  std::vector<Metric> metrics = WorkerMetrics(*worker_);
-  const ExpertStore::Progress progress = follower_->progress();
-  const ShardFetcher::Counters fetched = node_->fetched();
-  const auto add = [&](std::string_view name, std::string_view help, MetricKind kind, auto value) {
-    metrics.push_back({name, help, kind, static_cast<double>(value), {}});
+void WorkerProcess::AddMetrics(Metrics* metrics) const {
+  const auto add = [metrics](std::string_view name, auto value) {
+    metrics->Add(name, static_cast<double>(value));
   };
-  add("shoal_worker_assigned_experts", "Experts to hold.", MetricKind::kGauge, progress.n_assigned);
-  add("shoal_worker_resident_experts", "Of those, served.", MetricKind::kGauge,
-      progress.n_advertised);
-  add("shoal_worker_expert_memory_bytes", "Memory that experts take.", MetricKind::kGauge,
-      progress.memory_bytes);
-  add("shoal_worker_fetched_bytes_total", "Bytes of shards got from other nodes.",
-      MetricKind::kCounter, fetched.bytes);
-  add("shoal_worker_bad_chunks_total", "Pieces of shards whose hash differed.",
-      MetricKind::kCounter, fetched.bad_chunks);
-  add("shoal_worker_corrupt_files_total", "Stored shards found corrupt.", MetricKind::kCounter,
-      progress.n_corrupt);
-  add("shoal_worker_failed_loads_total", "Attempts to get or load an expert that failed.",
-      MetricKind::kCounter, progress.n_failed);
-  return metrics;
+  node_->AddMetrics(metrics);
+  worker_->service().AddMetrics(metrics);
+  const ExpertStore::Progress progress = follower_->progress();
+  add("shoal_worker_assigned_experts", progress.n_assigned);
+  add("shoal_worker_resident_experts", progress.n_advertised);
+  add("shoal_worker_expert_memory_bytes", progress.memory_bytes);
+  add("shoal_worker_memory_limit_bytes", memory_bytes_);
+  add("shoal_worker_read_bytes_per_second", read_gb_per_s_.load() * 1e9);
+  add("shoal_worker_loaded_experts_total", progress.n_loaded);
+  add("shoal_worker_failed_loads_total", progress.n_failed);
+  add("shoal_worker_corrupt_files_total", progress.n_corrupt);
+  add("shoal_worker_shard_bytes_sent_total", shard_server_->counters().bytes);
 }
 
 absl::Status WorkerProcess::StartListening() {
@@ -287,6 +285,7 @@ void WorkerProcess::Measure() {
       {{"read_gb_per_s", read_gb_per_s},
        {"threads", n_threads_},
        {"memory_bytes", static_cast<unsigned long>(memory_bytes_)}});
+  read_gb_per_s_.store(read_gb_per_s);
   reporter_->Update([&](NodeReport& report) { report.read_gb_per_s = read_gb_per_s; });
 }
 
@@ -306,17 +305,6 @@ void WorkerProcess::Drain() {
 }
 
 }  // namespace
-
-std::vector<Metric> WorkerMetrics(const Worker& worker) {
-  const WorkerCounters counters = worker.counters();
-  const auto counter = [](std::string_view name, std::string_view help, uint64_t value) {
-    return Metric{name, help, MetricKind::kCounter, static_cast<double>(value), {}};
-  };
-  return {counter("shoal_worker_calls_total", "Calls answered with rows.", counters.calls),
-          counter("shoal_worker_refused_calls_total", "Calls answered with a refusal.",
-                  counters.refused_calls),
-          counter("shoal_worker_rows_total", "Result rows computed.", counters.rows_computed)};
-}
 
 absl::Status RunWorkerProcess(const WorkerProcessOptions& options) {
   Signals signals;  // Before any thread.

@@ -2,12 +2,9 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
-#include "base/metrics.h"
 #include "cli/node.h"
-#include "worker/worker.h"
 
 namespace shoal {
 
@@ -20,9 +17,6 @@ struct WorkerProcessOptions {
   int spin_us = 0;
   std::string ops_listen;  // Empty: no port for probes.
 };
-
-// What a worker's --ops-listen counts.
-std::vector<Metric> WorkerMetrics(const Worker& worker);
 
 // A worker of a cluster: joins, listens, holds what the coordinator's snapshots assign to it, until
 // SIGTERM or SIGINT. Prints one line of JSON with its address once it listens.

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/certificate.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 
@@ -9,12 +10,14 @@ namespace shoal {
 namespace {
 
 constexpr absl::Duration kTurn = absl::Milliseconds(50);  // Between two looks at what is due.
+constexpr absl::Duration kViewPeriod = absl::Seconds(1);
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(Options options) {
   std::unique_ptr<Coordinator> coordinator(new Coordinator(std::move(options)));
   SHOAL_RETURN_IF_ERROR(coordinator->Open());
+  coordinator->PublishView();
   coordinator->thread_ = std::thread([c = coordinator.get()] { c->Loop(); });
   coordinator->shard_server_ =
       ShardServer::Start({.listener = coordinator->listener_.get(),
@@ -98,6 +101,7 @@ void Coordinator::Loop() {
     turn = MonotonicNow() + kTurn;
     CloseLinks();
     service_->Tick(send);
+    if (turn >= view_at_) PublishView();
     if (options_.clock->Now() < renew_at_) continue;
     if (const absl::Status renewed = RenewOwnCertificates(); !renewed.ok()) {
       renew_at_ = options_.clock->Now() + absl::Minutes(1);
@@ -105,6 +109,28 @@ void Coordinator::Loop() {
           {{"why", std::string(renewed.message())}});
     }
   }
+}
+
+void Coordinator::PublishView() {
+  view_at_ = MonotonicNow() + kViewPeriod;
+  auto view = std::make_shared<ClusterView>(service_->View());
+  view->n_links = static_cast<int>(links_.size());
+  const auto own = ReadCertificate(credentials_->Get()->certificate_pem);
+  if (own.ok()) view->certificate_left = own->not_after - options_.clock->WallNow();
+  MutexLock lock(&mu_);
+  view_ = std::move(view);
+}
+
+std::shared_ptr<const ClusterView> Coordinator::view() const {
+  MutexLock lock(&mu_);
+  return view_;
+}
+
+void Coordinator::AddMetrics(Metrics* metrics) const {
+  view()->AddMetrics(metrics);
+  const ShardServer::Counters given = shards_given();
+  metrics->Add("shoal_coordinator_shard_bytes_sent_total", static_cast<double>(given.bytes));
+  metrics->Add("shoal_coordinator_shard_requests_total", static_cast<double>(given.answers));
 }
 
 void Coordinator::CloseLinks() {

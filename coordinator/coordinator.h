@@ -9,6 +9,8 @@
 
 #include "absl/status/statusor.h"
 #include "base/clock.h"
+#include "base/metrics.h"
+#include "base/mutex.h"
 #include "base/random.h"
 #include "coordinator/cluster.h"
 #include "coordinator/coordinator_service.h"
@@ -47,6 +49,9 @@ class Coordinator {
   const Sha256Digest& ca_digest() const { return authority_->digest(); }
   // In force. Any thread.
   std::shared_ptr<const Snapshot> snapshot() const { return cluster_->snapshot(); }
+  // As it was at most a second ago; null only before Start has returned. Any thread.
+  std::shared_ptr<const ClusterView> view() const SHOAL_EXCLUDES(mu_);
+  void AddMetrics(Metrics* metrics) const;
   ShardServer::Counters shards_given() const { return shard_server_->counters(); }
 
  private:
@@ -56,6 +61,7 @@ class Coordinator {
   absl::Status RenewOwnCertificates();
   void Loop();
   void CloseLinks();
+  void PublishView() SHOAL_EXCLUDES(mu_);
 
   const Options options_;
   std::unique_ptr<CertificateAuthority> authority_;
@@ -65,6 +71,9 @@ class Coordinator {
   std::unique_ptr<CoordinatorService> service_;
   std::shared_ptr<CredentialSource> credentials_;
   absl::Time renew_at_;  // By the monotonic clock.
+  absl::Time view_at_ = absl::InfinitePast();
+  mutable Mutex mu_;
+  std::shared_ptr<const ClusterView> view_ SHOAL_GUARDED_BY(mu_);
   std::unique_ptr<Listener> listener_;
   std::set<LinkId> links_;  // The thread's: those that said something.
   std::atomic<bool> stop_{false};

@@ -16,18 +16,22 @@ namespace {
 constexpr int kMaxTriesPerSecond = 5;
 constexpr size_t kMaxReplyText = 1024;
 
-FrameBuffer EncodeReply(const wire::ControlReply& reply) {
+FrameBuffer Encode(const wire::FrameHeader& header, const std::string& payload) {
+  FrameWriter writer(header, payload.size());
+  if (!payload.empty()) std::memcpy(writer.payload().data(), payload.data(), payload.size());
+  return std::move(writer).Finish();
+}
+
+FrameBuffer EncodeReply(const wire::ControlReply& reply, const std::string& payload) {
   wire::FrameHeader header;
   *header.mutable_control_reply() = reply;
-  return EncodeFrame(header);
+  return Encode(header, payload);
 }
 
 FrameBuffer EncodeUpdate(const std::string& signed_snapshot) {
   wire::FrameHeader header;
   header.mutable_snapshot_update();
-  FrameWriter writer(header, signed_snapshot.size());
-  std::memcpy(writer.payload().data(), signed_snapshot.data(), signed_snapshot.size());
-  return std::move(writer).Finish();
+  return Encode(header, signed_snapshot);
 }
 
 void SetStatus(const absl::Status& status, wire::ControlReply* reply) {
@@ -45,7 +49,10 @@ void CoordinatorService::OnFrame(const Caller& caller, const FrameBuffer& frame,
   } else {
     SetStatus(read.status(), &reply);
   }
-  if (!send(caller.link, EncodeReply(reply)).ok()) OnClosed(caller.link);
+  const std::string payload = reply.has_cluster_status()
+                                  ? ops::DescribeCluster(*cluster_).SerializeAsString()
+                                  : std::string();
+  if (!send(caller.link, EncodeReply(reply, payload)).ok()) OnClosed(caller.link);
   Push(send);
 }
 
@@ -60,7 +67,12 @@ wire::ControlReply CoordinatorService::Answer(const Caller& caller,
                                    {"why", std::string(status.message())}});
   }
   if (status.ok()) status = Dispatch(caller, header.control_request(), &reply);
-  if (!status.ok()) reply.clear_reply();
+  const auto operation = static_cast<size_t>(header.control_request().request_case());
+  ++asked_.at(operation < kOperations ? operation : 0);
+  if (!status.ok()) {
+    ++refused_.at(operation < kOperations ? operation : 0);
+    reply.clear_reply();
+  }
   SetStatus(status, &reply);
   return reply;
 }
@@ -116,6 +128,9 @@ absl::Status CoordinatorService::Dispatch(const Caller& caller, const wire::Cont
     case wire::ControlRequest::kListNodes:
       reply->set_message(cluster.keeper().text().substr(0, kMaxReplyText));
       return ops::ListNodes(cluster, reply->mutable_list_nodes());
+    case wire::ControlRequest::kClusterStatus:
+      reply->mutable_cluster_status();
+      return absl::OkStatus();
     case wire::ControlRequest::kSetModel:
       return ops::SetModel(cluster, request.set_model(), reply->mutable_set_model());
     case wire::ControlRequest::kDrain:
@@ -141,6 +156,18 @@ void CoordinatorService::Tick(Send send) {
   Push(send);
 }
 
+ClusterView CoordinatorService::View() const {
+  static constexpr std::array<std::string_view, kOperations> kNames = {
+      "",           "",          "join",  "renew",  "report_status", "watch", "create_token",
+      "list_nodes", "set_model", "drain", "revoke", "cluster_status"};
+  ClusterView view = ViewOf(*cluster_);
+  for (size_t i = 0; i < kOperations; ++i) {
+    if (!kNames[i].empty()) view.requests.push_back({kNames[i], asked_[i], refused_[i]});
+  }
+  view.snapshots_sent = snapshots_sent_;
+  return view;
+}
+
 void CoordinatorService::Push(Send send) {
   const uint64_t epoch = cluster_->state().epoch();
   std::vector<LinkId> closed;
@@ -151,6 +178,8 @@ void CoordinatorService::Push(Send send) {
     const bool revoked = node != nullptr && node->revoked;
     if (revoked || !send(link, EncodeUpdate(cluster_->signed_snapshot())).ok()) {
       closed.push_back(link);
+    } else {
+      ++snapshots_sent_;
     }
   }
   for (const LinkId link : closed) OnClosed(link);

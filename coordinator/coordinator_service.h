@@ -1,11 +1,14 @@
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <map>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "coordinator/cluster.h"
+#include "coordinator/cluster_view.h"
 #include "proto/frame_codec.h"
 #include "proto/identity.h"
 #include "proto/transport.h"
@@ -32,12 +35,16 @@ class CoordinatorService {
   void OnClosed(LinkId link);
   // Periodic work; pushes what has changed.
   void Tick(Send send);
+  // What the cluster is now, and what was asked so far.
+  ClusterView View() const;
 
  private:
   struct Watcher {
     std::string node_id;
     uint64_t epoch = 0;  // That it has.
   };
+  // By the request's place in wire::ControlRequest; 0: none of them.
+  static constexpr size_t kOperations = 12;
   struct Tries {  // Of a caller without a certificate (S05).
     absl::Time since;
     int n = 0;
@@ -52,6 +59,9 @@ class CoordinatorService {
   void Push(Send send);
 
   Cluster* const cluster_;
+  std::array<uint64_t, kOperations> asked_ = {};
+  std::array<uint64_t, kOperations> refused_ = {};
+  uint64_t snapshots_sent_ = 0;
   std::map<LinkId, Watcher> watchers_;
   std::map<LinkId, Tries> tries_;
 };

@@ -195,6 +195,7 @@ TEST_F(CoordinatorServiceTest, S04_EveryRoleMayAskWhatTheTableSays) {
       {Method::kWatch, [](auto* r) { r->mutable_watch(); }},
       {Method::kCreateToken, [](auto* r) { r->mutable_create_token(); }},
       {Method::kListNodes, [](auto* r) { r->mutable_list_nodes(); }},
+      {Method::kClusterStatus, [](auto* r) { r->mutable_cluster_status(); }},
       {Method::kSetModel, [](auto* r) { r->mutable_set_model(); }},
       {Method::kDrain, [](auto* r) { r->mutable_drain(); }},
       {Method::kRevoke, [](auto* r) { r->mutable_revoke(); }}};

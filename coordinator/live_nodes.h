@@ -2,11 +2,13 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "absl/time/time.h"
 #include "model/expert_set.h"
+#include "proto/router_load.h"
 #include "proto/transport.h"
 
 namespace shoal {
@@ -39,7 +41,8 @@ class LiveNodes {
       bool reachable = false;
       absl::Duration round_trip;
     };
-    std::map<std::string, Peer> peers;  // Routers: by worker.
+    std::map<std::string, Peer> peers;    // Routers: by worker.
+    std::optional<RouterLoad> load = {};  // Routers.
   };
 
   void OnReport(const std::string& node_id, LinkId link, Report report, absl::Time now);

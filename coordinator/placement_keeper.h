@@ -44,6 +44,9 @@ class PlacementKeeper {
   absl::Status FitsWithout(const ClusterState& state, const LiveNodes& live,
                            std::string_view node_id) const;
 
+  // As SetModel got them.
+  const ExpertBytes& expert_bytes() const { return expert_bytes_; }
+
   // One line for the operator: what the last plan promises, lacks, or why there is none.
   const std::string& text() const { return text_; }
   // Whether the plan follows from what is known now, none is about to be made, and every worker has

@@ -199,7 +199,11 @@ void Engine::Impl::Logits(std::span<const StepSequence> sequences, MatView<float
 void Engine::Step(std::span<StepSequence> sequences, const StepContext& step,
                   MatView<float> logits) {
   Impl& m = *impl_;
+  const auto part_done = [&m](StepPart part) {
+    if (m.observer != nullptr) m.observer->OnPartDone(part);
+  };
   m.Embed(sequences);
+  part_done(StepPart::kEmbed);
   const auto observe_hidden = [&](int layer) {
     if (m.observer == nullptr) return;
     m.observer->OnHidden(layer, m.activations.hidden.Rows(m.activations.n_tokens));
@@ -226,6 +230,7 @@ void Engine::Step(std::span<StepSequence> sequences, const StepContext& step,
   }
   observe_hidden(static_cast<int>(m.layers.size()));
   m.Logits(sequences, logits);
+  part_done(StepPart::kHead);
   for (StepSequence& sequence : sequences) {
     if (sequence.status.ok()) sequence.kv->Advance(sequence.token_ids.size());
   }

@@ -26,12 +26,19 @@ struct StepSequence {
   absl::Status status = {};                 // Set by Step: OK, or why this sequence got no logits.
 };
 
+// Where a step's time goes. Experts: from the choice of experts until their sum, workers and the
+// network included.
+enum class StepPart : uint8_t { kEmbed, kAttention, kGate, kExperts, kHead };
+inline constexpr int kStepParts = 5;
+
 // What an observer sees of a step; for tests and for timing. All calls come from Step's thread.
 class StepObserver {
  public:
   virtual ~StepObserver() = default;
   virtual void OnHidden(int /*layer*/, MatView<const float> /*hidden*/) {}
   virtual void OnRouting(int /*layer*/, const Routing& /*routing*/) {}
+  // All since the call before, or since the step began, was this part's.
+  virtual void OnPartDone(StepPart /*part*/) {}
 };
 
 // The forward pass over one slice of a model: embed, layers, logits. It knows no network: experts

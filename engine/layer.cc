@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/status_macros.h"
+#include "engine/engine.h"
 
 namespace shoal {
 namespace {
@@ -70,9 +71,11 @@ RowStatuses Layer::Forward(const EngineContext& context, const StepContext& step
   attn_norm_.ApplyToRows(context, hidden, normed);
   std::visit([&](const auto& mixer) { mixer.Forward(context, a); }, mixer_);
   AddToHidden(context, output_bias_, attn_post_norm_, out, hidden);
+  if (observer != nullptr) observer->OnPartDone(StepPart::kAttention);
   ffn_norm_.ApplyToRows(context, hidden, normed);
   RowStatuses statuses = moe_.Forward(context, step, observer, a);
   AddToHidden(context, {}, ffn_post_norm_, out, hidden);
+  if (observer != nullptr) observer->OnPartDone(StepPart::kExperts);
   return statuses;
 }
 

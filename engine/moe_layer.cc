@@ -42,7 +42,10 @@ RowStatuses MoeLayer::Forward(const EngineContext& context, const StepContext& s
                         .top_k = n_picks,
                         .topk_ids = {a->topk_ids.data(), n_pairs},
                         .topk_weights = {a->topk_weights.data(), n_pairs}};
-  if (observer != nullptr) observer->OnRouting(layer_, routing);
+  if (observer != nullptr) {
+    observer->OnRouting(layer_, routing);
+    observer->OnPartDone(StepPart::kGate);
+  }
 
   ExpertCall call = context.experts->Start(layer_, a->normed.Rows(n), routing, step);
   const MatView<float> out = a->block_out.Rows(n);

@@ -24,6 +24,7 @@ constexpr std::array kRules = {
     MethodRule{Method::kWatch, "Watch", StreamKind::kControl, kCoordinator | kRouter | kWorker},
     MethodRule{Method::kCreateToken, "CreateToken", StreamKind::kControl, kAdmin},
     MethodRule{Method::kListNodes, "ListNodes", StreamKind::kControl, kAdmin},
+    MethodRule{Method::kClusterStatus, "ClusterStatus", StreamKind::kControl, kAdmin},
     MethodRule{Method::kSetModel, "SetModel", StreamKind::kControl, kAdmin},
     MethodRule{Method::kDrain, "Drain", StreamKind::kControl, kAdmin},
     MethodRule{Method::kRevoke, "Revoke", StreamKind::kControl, kAdmin},
@@ -47,6 +48,8 @@ std::optional<Method> MethodOf(const wire::ControlRequest& request) {
       return Method::kCreateToken;
     case wire::ControlRequest::kListNodes:
       return Method::kListNodes;
+    case wire::ControlRequest::kClusterStatus:
+      return Method::kClusterStatus;
     case wire::ControlRequest::kSetModel:
       return Method::kSetModel;
     case wire::ControlRequest::kDrain:

@@ -21,6 +21,7 @@ enum class Method : uint8_t {
   kWatch,
   kCreateToken,
   kListNodes,
+  kClusterStatus,
   kSetModel,
   kDrain,
   kRevoke,

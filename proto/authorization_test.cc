@@ -20,7 +20,7 @@ wire::FrameHeader Join() {
 }
 
 TEST(AuthorizationTest, EveryMethodHasOneRule) {
-  ASSERT_EQ(MethodRules().size(), 12U);
+  ASSERT_EQ(MethodRules().size(), 13U);
   for (size_t i = 0; i < MethodRules().size(); ++i) {
     EXPECT_EQ(MethodRules()[i].method, static_cast<Method>(i));
     EXPECT_NE(MethodRules()[i].callers, 0);

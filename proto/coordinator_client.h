@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "proto/credentials.h"
 #include "proto/join.h"
 #include "proto/node_store.h"
+#include "proto/router_load.h"
 #include "proto/snapshot.h"
 
 namespace shoal {
@@ -33,6 +35,7 @@ struct NodeReport {
   Sha256Digest model_id = {};
   bool draining = false;
   std::vector<Peer> peers;
+  std::optional<RouterLoad> load = {};  // Routers.
   friend bool operator==(const NodeReport&, const NodeReport&) = default;
 };
 

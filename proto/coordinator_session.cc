@@ -239,6 +239,7 @@ wire::ControlRequest CoordinatorSession::MakeReport(const NodeReport& report) co
     peer.set_reachable(from.reachable);
     peer.set_round_trip_us(static_cast<uint64_t>(absl::ToInt64Microseconds(from.round_trip)));
   }
+  if (report.load.has_value()) ToWire(*report.load, status.mutable_load());
   return request;
 }
 

@@ -31,10 +31,13 @@ std::optional<Admission::Admitted> Admission::Next() {
   return admitted;
 }
 
-void Admission::DropCancelled() {
+std::vector<std::shared_ptr<Generation>> Admission::DropCancelled() {
   MutexLock lock(&mu_);
-  const auto cancelled = [](const auto& generation) { return generation->cancelled(); };
-  queue_.erase(std::remove_if(queue_.begin(), queue_.end(), cancelled), queue_.end());
+  const auto stays = [](const auto& generation) { return !generation->cancelled(); };
+  const auto gone = std::stable_partition(queue_.begin(), queue_.end(), stays);
+  std::vector<std::shared_ptr<Generation>> dropped(gone, queue_.end());
+  queue_.erase(gone, queue_.end());
+  return dropped;
 }
 
 void Admission::Close() {

@@ -30,8 +30,8 @@ class Admission {
   // The first that waits, with its room; nothing when none waits or there is no room for the first.
   std::optional<Admitted> Next() SHOAL_EXCLUDES(mu_);
 
-  // Lets those go that were cancelled: they hold no place for others.
-  void DropCancelled() SHOAL_EXCLUDES(mu_);
+  // Lets those go that were cancelled: they hold no place for others. Returns them.
+  std::vector<std::shared_ptr<Generation>> DropCancelled() SHOAL_EXCLUDES(mu_);
 
   // Refuses what comes from now on.
   void Close() SHOAL_EXCLUDES(mu_);

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/limits.h"
 
 namespace shoal {
@@ -11,6 +12,7 @@ Generation::Generation(Params params, const Tokenizer* tokenizer,
                        std::function<void()> wake_batcher)
     : params_(std::move(params)),
       tokenizer_(tokenizer),
+      created_(MonotonicNow()),
       wake_batcher_(std::move(wake_batcher)),
       detokenizer_(tokenizer, {.continues = params_.continues_text}),
       stop_strings_(params_.stop) {
@@ -35,6 +37,11 @@ bool Generation::Accept(int32_t id) {
       end || stop_strings_.found() ? FinishReason::kStop : FinishReason::kLength;
   Publish(shown, finished, reason, absl::OkStatus());
   return !finished;
+}
+
+FinishReason Generation::finish_reason() const {
+  MutexLock lock(&mu_);
+  return progress_.reason;
 }
 
 void Generation::Fail(absl::Status status) {

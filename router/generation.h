@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "base/mutex.h"
 #include "engine/sampler.h"
 #include "model/tokenizer.h"
@@ -35,6 +36,7 @@ class Generation {
 
   const Params& params() const { return params_; }
   int64_t n_prompt_tokens() const { return static_cast<int64_t>(params_.prompt_ids.size()); }
+  absl::Time created() const { return created_; }  // By the monotonic clock.
   // Positions that prompt and answer may take together.
   int64_t n_positions_max() const { return n_prompt_tokens() + params_.max_tokens; }
 
@@ -42,6 +44,8 @@ class Generation {
 
   // Takes the next id of the answer. False when that was the last one.
   bool Accept(int32_t id);
+  // How it ended, once Accept has said false.
+  FinishReason finish_reason() const SHOAL_EXCLUDES(mu_);
   // Ends the answer with an error; an answer that has ended stays as it is.
   void Fail(absl::Status status);
   // Nobody reads any more: stop within a step.
@@ -71,12 +75,13 @@ class Generation {
 
   const Params params_;
   const Tokenizer* const tokenizer_;
+  const absl::Time created_;
   const std::function<void()> wake_batcher_;
   Detokenizer detokenizer_;  // Batcher's thread, as is stop_strings_.
   StopStrings stop_strings_;
   std::atomic<bool> cancelled_{false};
   std::atomic<bool> blocked_{false};
-  Mutex mu_;  // Leaf lock: calls nothing outside the class while held.
+  mutable Mutex mu_;  // Leaf lock: calls nothing outside the class while held.
   Progress progress_ SHOAL_GUARDED_BY(mu_);
   std::function<void()> on_progress_ SHOAL_GUARDED_BY(mu_);
 };

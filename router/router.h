@@ -53,13 +53,22 @@ class Router {
 
   uint16_t port() const { return server_->port(); }
   // Answers that run or wait.
-  int n_answers() const;
+  int n_answers() const { return n_running() + n_waiting(); }
+  int n_running() const { return batcher_.n_running(); }
+  int n_waiting() const { return static_cast<int>(admission_.n_queued()); }
+  double kv_use() const;  // Share of the cache that is reserved.
   int n_connections() const { return server_->n_connections(); }
   const StepBatcher& batcher() const { return batcher_; }
+  // What it counts. `network`: of the time that steps spent on experts, what went into the way to
+  // workers. Any thread.
+  void AddMetrics(absl::Duration network, Metrics* metrics) const;
 
  private:
   Router(const Options& options, std::unique_ptr<HttpServer> server);
 
+  const KvCache* const kv_cache_;
+  const Engine* const engine_;
+  const int64_t context_length_;
   std::atomic<bool> ready_{false};
   Admission admission_;
   StepBatcher batcher_;

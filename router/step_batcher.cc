@@ -5,22 +5,30 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 
 namespace shoal {
 
 StepBatcher::StepBatcher(Engine* engine, Admission* admission, Options options)
-    : engine_(engine), admission_(admission), options_(options) {
+    : engine_(engine),
+      admission_(admission),
+      options_(options),
+      step_meter_(engine->config().n_layers, engine->config().MaxExperts()) {
   SHOAL_CHECK_GE(options_.prefill_chunk, 1);
   SHOAL_CHECK_GE(options_.max_sequences, 1);
   SHOAL_CHECK_LE(options_.max_sequences, kMaxBatchSequences);
   SHOAL_CHECK_LE(options_.max_sequences, options_.max_step_tokens);
   SHOAL_CHECK_LE(options_.max_step_tokens, kMaxStepTokens);
   running_.reserve(options_.max_sequences);
+  engine_->set_observer(&step_meter_);
 }
 
-StepBatcher::~StepBatcher() { Stop(); }
+StepBatcher::~StepBatcher() {
+  Stop();
+  engine_->set_observer(nullptr);
+}
 
 void StepBatcher::Start() {
   thread_ = std::thread([this] { ThreadMain(); });
@@ -44,14 +52,17 @@ void StepBatcher::ThreadMain() {
 }
 
 void StepBatcher::UpdateRunning() {
-  const auto leaves = [](const Running& running) {
-    return running.done || running.generation->cancelled();
-  };
-  running_.erase(std::remove_if(running_.begin(), running_.end(), leaves), running_.end());
-  admission_->DropCancelled();
+  std::erase_if(running_, [this](const Running& running) {
+    if (running.done) return true;
+    if (!running.generation->cancelled()) return false;
+    CountEnd(*running.generation, running.n_tokens, AnswerEnd::kAbort);
+    return true;
+  });
+  for (const auto& dropped : admission_->DropCancelled()) CountEnd(*dropped, 0, AnswerEnd::kAbort);
   while (static_cast<int>(running_.size()) < options_.max_sequences) {
     auto admitted = admission_->Next();
     if (!admitted.has_value()) break;
+    request_meter_.OnAdmitted(MonotonicNow() - admitted->generation->created());
     running_.push_back(
         {.generation = std::move(admitted->generation), .kv = std::move(admitted->kv)});
   }
@@ -70,11 +81,13 @@ bool StepBatcher::RunStep() {
   const size_t vocab_size = engine_->config().vocab_size;
   if (logits_.size() < n_logits * vocab_size) logits_.resize(n_logits * vocab_size);
   const StepContext context{.step_id = n_steps_.fetch_add(1) + 1, .cancelled = &stop_};
+  step_meter_.BeginStep();
   engine_->Step(std::span(step_), context,
                 MatView<float>(logits_.data(), static_cast<int64_t>(n_logits),
                                static_cast<int64_t>(vocab_size)));
   n_rows_.fetch_add(n_rows);
   AcceptResults();
+  step_meter_.EndStep(static_cast<int64_t>(n_rows));
   return true;
 }
 
@@ -119,22 +132,53 @@ void StepBatcher::AcceptResults() {
       if (!stop_.load()) {
         Log(LogLevel::kError, "sequence_failed", {{"reason", step_[i].status.ToString()}});
       }
+      CountEnd(*running.generation, running.n_tokens, AnswerEnd::kError);
       running.generation->Fail(step_[i].status);
       running.done = true;
       continue;
     }
+    if (!running.decodes) {
+      request_meter_.OnPromptRows(static_cast<int64_t>(step_[i].token_ids.size()));
+    }
     if (step_[i].n_logits == 0) continue;
-    const std::span logits(logits_.data() + logits_row * vocab_size, vocab_size);
-    running.last_id =
-        sampler_.Sample(logits, running.generation->params().sampling, running.kv->length());
-    running.decodes = true;
-    running.done = !running.generation->Accept(running.last_id);
+    AcceptToken(&running, std::span(logits_).subspan(logits_row * vocab_size, vocab_size));
   }
 }
 
+void StepBatcher::AcceptToken(Running* running, std::span<const float> logits) {
+  Generation& generation = *running->generation;
+  running->last_id = sampler_.Sample(logits, generation.params().sampling, running->kv->length());
+  // Counted before the reader learns of it: who has an answer finds it in the metrics.
+  const absl::Time now = MonotonicNow();
+  if (running->decodes) {
+    request_meter_.OnNextToken(now - running->last_token);
+  } else {
+    request_meter_.OnFirstToken(now - generation.created());
+  }
+  running->last_token = now;
+  running->decodes = true;
+  ++running->n_tokens;
+  running->done = !generation.Accept(running->last_id);
+  if (!running->done) return;
+  CountEnd(
+      generation, running->n_tokens,
+      generation.finish_reason() == FinishReason::kStop ? AnswerEnd::kStop : AnswerEnd::kLength);
+}
+
+void StepBatcher::CountEnd(const Generation& generation, int64_t n_tokens, AnswerEnd end) {
+  request_meter_.OnEnd(end, MonotonicNow() - generation.created(), generation.n_prompt_tokens(),
+                       n_tokens);
+}
+
 void StepBatcher::FailAll(const absl::Status& status) {
-  for (Running& running : running_) running.generation->Fail(status);
-  for (const auto& waiting : admission_->TakeQueued()) waiting->Fail(status);
+  for (Running& running : running_) {
+    if (!running.done) CountEnd(*running.generation, running.n_tokens, AnswerEnd::kError);
+    running.generation->Fail(status);
+  }
+  for (const auto& waiting : admission_->TakeQueued()) {
+    CountEnd(*waiting, 0, AnswerEnd::kError);
+    waiting->Fail(status);
+  }
   running_.clear();
   n_running_.store(0);
 }

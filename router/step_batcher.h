@@ -3,12 +3,15 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <thread>
 #include <vector>
 
 #include "engine/engine.h"
 #include "engine/sampler.h"
 #include "router/admission.h"
+#include "router/request_meter.h"
+#include "router/step_meter.h"
 
 namespace shoal {
 
@@ -32,6 +35,11 @@ class StepBatcher {
   // Ends the current step, fails every answer that runs or waits, and joins the thread.
   void Stop();
 
+  // What steps and answers cost so far.
+  const StepMeter& steps() const { return step_meter_; }
+  RequestMeter& requests() { return request_meter_; }
+  const RequestMeter& requests() const { return request_meter_; }
+
   int n_running() const { return n_running_.load(); }
   uint64_t n_steps() const { return n_steps_.load(); }
   uint64_t n_rows() const { return n_rows_.load(); }  // Rows of all steps so far.
@@ -41,6 +49,8 @@ class StepBatcher {
     std::shared_ptr<Generation> generation;
     std::unique_ptr<KvSequence> kv;
     int32_t last_id = 0;   // The newest id of the answer, not yet in the cache.
+    int64_t n_tokens = 0;  // Of the answer.
+    absl::Time last_token = {};
     bool decodes = false;  // The prompt has been read.
     bool done = false;
   };
@@ -54,6 +64,8 @@ class StepBatcher {
   void PlanStep();
   void AddRows(Running* running, int64_t* n_left);
   void AcceptResults();
+  void AcceptToken(Running* running, std::span<const float> logits);
+  void CountEnd(const Generation& generation, int64_t n_tokens, AnswerEnd end);
   void FailAll(const absl::Status& status);
 
   Engine* const engine_;
@@ -63,6 +75,8 @@ class StepBatcher {
   std::atomic<int> n_running_{0};
   std::atomic<uint64_t> n_steps_{0};
   std::atomic<uint64_t> n_rows_{0};
+  StepMeter step_meter_;
+  RequestMeter request_meter_;
 
   // Owned by the thread.
   std::vector<Running> running_;  // In the order of admission.

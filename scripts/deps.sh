@@ -31,6 +31,7 @@ build nlohmann-json3-dev     JSON of the HTTP API and of chat templates
 build libcli11-dev           the command line
 build libspdlog-dev          the log
 build libfmt-dev             spdlog formats with it
+build libyaml-cpp-dev        the boxes that `shoal plan` reads
 build libpcre2-dev           splits text into words before byte-pair encoding
 build libutf8proc-dev        Unicode normal forms and classes
 build prometheus-cpp-dev     the text of /metrics
@@ -72,6 +73,7 @@ arm64 libfmt-dev:arm64       spdlog formats with it
 arm64 libpcre2-dev:arm64     splits text into words
 arm64 libutf8proc-dev:arm64  Unicode normal forms and classes
 arm64 libprometheus-cpp-core1.0:arm64  the text of /metrics; its -dev excludes this machine's own
+arm64 libyaml-cpp-dev:arm64  the boxes that `shoal plan` reads
 arm64 libssl-dev:arm64       hashes and signatures
 arm64 libgtest-dev:arm64     unit tests
 arm64 libgmock-dev:arm64     matchers of the unit tests

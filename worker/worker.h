@@ -31,8 +31,6 @@ class Worker {
 
   // Where it listens.
   const std::string& address() const { return parts_.listener->address(); }
-  // What it has done since it started. Any thread.
-  WorkerCounters counters() const { return service_.counters(); }
   // For streams of other kinds, which others poll.
   Listener* listener() { return parts_.listener.get(); }
   ThreadPool* pool() { return parts_.pool.get(); }

@@ -75,8 +75,8 @@ void WorkerService::OnRunExperts(const NodeIdentity& peer, FrameBuffer buffer, R
   // A time out of range is refused by the op; here it only must not overflow.
   const uint64_t remaining_us = std::min<uint64_t>(
       request.remaining_us(), static_cast<uint64_t>(absl::ToInt64Microseconds(kMaxCallDeadline)));
-  Call call{std::move(buffer), *std::move(frame), arrival + absl::Microseconds(remaining_us),
-            std::move(reply)};
+  Call call{std::move(buffer), *std::move(frame), arrival,
+            arrival + absl::Microseconds(remaining_us), std::move(reply)};
   if (const absl::Status queued = queue_.Push(peer.node_id, n_bytes, std::move(call));
       !queued.ok()) {
     Refuse(&call.frame.header.run_experts_request().id(), wire::REPLY_CODE_OVERLOADED,
@@ -107,6 +107,7 @@ bool WorkerService::RunNext() {
   (answer.code == wire::REPLY_CODE_OK ? calls_ : refused_calls_).fetch_add(1);
   rows_computed_.fetch_add(static_cast<uint64_t>(answer.n_rows));
   bytes_out_.fetch_add(answer.frame.size());
+  call_time_.Observe(absl::ToDoubleSeconds(options_.clock->Now() - next->item.arrival));
   queue_.Done(next->peer, next->n_bytes);
   next->item.reply(std::move(answer.frame));
   Done();
@@ -139,6 +140,22 @@ void WorkerService::OnHealth(const NodeIdentity& peer, const FrameBuffer& buffer
   status.set_compute_ns(compute_ns_.load());
   status.set_rss_bytes(static_cast<uint64_t>(ResidentBytes()));
   reply(EncodeFrame(header));
+}
+
+void WorkerService::AddMetrics(Metrics* metrics) const {
+  const auto add = [metrics](std::string_view name, auto value) {
+    metrics->Add(name, static_cast<double>(value));
+  };
+  add("shoal_worker_calls_total", calls_.load());
+  add("shoal_worker_refused_calls_total", refused_calls_.load());
+  add("shoal_worker_rows_total", rows_computed_.load());
+  add("shoal_worker_received_bytes_total", bytes_in_.load());
+  add("shoal_worker_sent_bytes_total", bytes_out_.load());
+  add("shoal_worker_compute_seconds_total", static_cast<double>(compute_ns_.load()) * 1e-9);
+  add("shoal_worker_draining", draining_.load());
+  metrics->Add("shoal_worker_call_seconds", call_time_.Read());
+  MutexLock lock(&mu_);
+  add("shoal_worker_calls_waiting", n_accepted_);
 }
 
 bool WorkerService::Drain(absl::Time deadline) {

@@ -8,6 +8,7 @@
 
 #include "absl/time/time.h"
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "base/mutex.h"
 #include "base/random.h"
 #include "proto/identity.h"
@@ -18,13 +19,6 @@
 #include "worker/served.h"
 
 namespace shoal {
-
-// What a worker has done since it started.
-struct WorkerCounters {
-  uint64_t calls = 0;  // Answered with rows.
-  uint64_t refused_calls = 0;
-  uint64_t rows_computed = 0;  // Result rows.
-};
 
 // A worker's methods: who may call, the queue, deadlines, counters. No arithmetic, and no
 // transport: frames come in, frames go out through `reply`. Thread-safe, but RunNext belongs to the
@@ -66,14 +60,14 @@ class WorkerService {
   bool draining() const { return draining_.load(); }
   // Whether a call came within the last few seconds: then loading has to stand back.
   bool IsBusy() const;
-  WorkerCounters counters() const {
-    return {calls_.load(), refused_calls_.load(), rows_computed_.load()};
-  }
+  // What it has done since it started. Any thread.
+  void AddMetrics(Metrics* metrics) const SHOAL_EXCLUDES(mu_);
 
  private:
   struct Call {
     FrameBuffer buffer;  // What `frame` points into.
     Frame frame;
+    absl::Time arrival;
     absl::Time deadline;
     Reply reply;
   };
@@ -104,6 +98,7 @@ class WorkerService {
   std::atomic<uint64_t> bytes_in_{0};
   std::atomic<uint64_t> bytes_out_{0};
   std::atomic<uint64_t> compute_ns_{0};
+  Histogram call_time_{kSecondsBounds};
 };
 
 }  // namespace shoal

@@ -25,6 +25,8 @@ absl::Status ReportStatus(Cluster& cluster, const NodeIdentity& caller, LinkId l
 absl::Status CreateToken(Cluster& cluster, const wire::CreateTokenRequest& request,
                          wire::CreateTokenReply* reply);
 absl::Status ListNodes(Cluster& cluster, wire::ListNodesReply* reply);
+// All that is known of the cluster; an answer's payload, since a frame's header has no room for it.
+wire::ClusterStatus DescribeCluster(Cluster& cluster);
 absl::Status SetModel(Cluster& cluster, const wire::SetModelRequest& request,
                       wire::SetModelReply* reply);
 

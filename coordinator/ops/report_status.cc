@@ -42,7 +42,11 @@ absl::StatusOr<LiveNodes::Report> Read(const Cluster& cluster,
                            .read_gb_per_s = request.read_gb_per_s(),
                            .resident = {},
                            .draining = request.draining(),
-                           .peers = {}};
+                           .peers = {},
+                           .load = {}};
+  if (request.has_load()) {
+    SHOAL_ASSIGN_OR_RETURN(report.load, FromWire(request.load()));
+  }
   const auto& model = cluster.state().model();
   // What it holds of a model that was served before counts for nothing.
   if (model.has_value() && request.model_id() == DigestBytes(model->id)) {
@@ -65,6 +69,7 @@ absl::Status ReportStatus(Cluster& cluster, const NodeIdentity& caller, LinkId l
   SHOAL_ASSIGN_OR_RETURN(LiveNodes::Report report, Read(cluster, request));
   if (caller.role == NodeRole::kWorker) {
     report.peers.clear();  // Only a router's view of workers counts.
+    report.load.reset();
     if (!IsHostPort(request.peer_address())) {
       return absl::InvalidArgumentError(absl::StrCat("peer_address ",
                                                      Quoted(request.peer_address()),

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/limits.h"
 #include "base/quoted.h"
 #include "proto/tensor_codec.h"
 
@@ -141,6 +142,8 @@ void CallTable::Accept(int i, const wire::RunExpertsReply& reply,
     return End(i, CallState::kCorrupt, status);
   }
   call.reply = std::move(frame);
+  call.compute = absl::Microseconds(static_cast<int64_t>(
+      std::min<uint64_t>(reply.compute_us(), absl::ToInt64Microseconds(kMaxCallDeadline))));
   End(i, CallState::kAnswered, absl::OkStatus());
 }
 

@@ -46,6 +46,7 @@ struct WorkerCall {
   absl::Status status = {};  // Why there is no output.
   FrameBuffer reply = {};    // What `output` points into.
   ExpertOutput output = {};
+  absl::Duration compute = {};                // That the worker says it spent.
   std::vector<int32_t> rows_not_finite = {};  // Result rows that hold no number. Usually none.
 
   bool open() const { return state == CallState::kWaiting || state == CallState::kSent; }

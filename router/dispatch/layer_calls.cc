@@ -41,6 +41,7 @@ void LayerCalls::Begin(int layer, const ExpertInput& input, const Routing& routi
   deadline_ = deadline;
   now_ = now;
   patience_cap_ = n_tokens_ <= kMaxBatchSequences ? kDecodePatience : kPrefillPatience;
+  last_compute_ = absl::ZeroDuration();
   disturbed_ = false;
   parked_.clear();
   statuses_ = RowStatuses();
@@ -117,6 +118,7 @@ void LayerCalls::OpenCall(int i, uint32_t attempt, const WorkerSet& tried) {
   for (const int32_t pair : planned.pairs) ++pairs_[pair].n_calls;
   worker.waiting.push_back(i);
   ++counters_.calls;
+  ++worker.traffic.calls;
   budget_.OnCall(now_);
   disturbed_ |= attempt > 0;
 }
@@ -143,6 +145,7 @@ void LayerCalls::SendCall(int i, WorkerLinks::Worker& worker) {
     return table_.OnClosed(link, sent);
   }
   counters_.bytes_out += n_bytes;
+  worker.traffic.bytes_out += n_bytes;
   call.state = CallState::kSent;
   call.sent = now_;
   call.patience =
@@ -154,6 +157,7 @@ void LayerCalls::OnFrame(LinkId link, FrameBuffer frame, absl::Time now) {
   now_ = now;
   counters_.bytes_in += frame.size();
   WorkerLinks::Worker* worker = links_.Find(link);
+  if (worker != nullptr) worker->traffic.bytes_in += frame.size();
   const CallTable::FrameKind kind = table_.OnFrame(link, std::move(frame));
   if (worker != nullptr) {
     worker->overdue_until = absl::InfinitePast();
@@ -189,15 +193,20 @@ void LayerCalls::HandleEnded() {
       case CallState::kAbandoned:
         break;
       case CallState::kHopeless:
-        ++counters_.failed_calls;
+        CountFailed(*i);
         OnHopeless(*i);
         break;
       default:
-        ++counters_.failed_calls;
+        CountFailed(*i);
         Retry(*i);
     }
     SendWaiting(links_.at(plan_.calls()[*i].worker));
   }
+}
+
+void LayerCalls::CountFailed(int i) {
+  ++counters_.failed_calls;
+  ++TrafficOf(i).failed_calls;
 }
 
 // That worker and this router do not fit together; another worker may.
@@ -234,6 +243,11 @@ void LayerCalls::OnAnswered(int i) {
   const WorkerCall& call = table_.call(i);
   const PlannedCall& planned = plan_.calls()[i];
   latency_.Add(layer_, static_cast<int>(planned.tokens.size()), now_ - call.sent);
+  last_compute_ = call.compute;
+  WorkerTraffic& traffic = TrafficOf(i);
+  ++traffic.answers;
+  traffic.rows += call.n_results;
+  traffic.call_time += now_ - call.sent;
   for (const int32_t row : call.rows_not_finite) {
     FailPairs(std::span(&planned.pairs[row], 1),
               absl::InternalError(absl::StrCat(
@@ -275,6 +289,7 @@ void LayerCalls::Retry(int i) {
   ++(free                                ? counters_.retried.lost
      : call.state == CallState::kRefused ? counters_.retried.refused
                                          : counters_.retried.corrupt);
+  ++TrafficOf(i).retried_calls;
   const uint32_t attempt = call.id.attempt() + 1;
   const WorkerSet tried = call.tried;
   const absl::Time later = free ? now_ : SoonAfterNow();
@@ -320,6 +335,7 @@ void LayerCalls::MoveAway(int i) {
   } else {
     return;
   }
+  ++worker.traffic.retried_calls;
   call.overdue = true;
   for (const int32_t pair : planned.pairs) --pairs_[pair].n_calls;
   SendToReplicas(Uncovered(i), attempt, asked, now_);

@@ -37,7 +37,8 @@ struct DispatchCounters {
   uint64_t failed_calls = 0;  // Attempts that gave no result but were not merely too late.
   uint64_t bytes_out = 0;     // Whole frames, both ways.
   uint64_t bytes_in = 0;
-  absl::Duration wait;  // From a Finish's begin until its last reply.
+  absl::Duration wait;     // From a Finish's begin until its last reply.
+  absl::Duration network;  // Of that, what the worker that came last did not spend computing.
   RetriedCalls retried;
   uint64_t lost_workers = 0;  // Open links that closed.
   uint64_t parked = 0;        // Times that rows had to wait because nobody could be asked.
@@ -84,6 +85,8 @@ class LayerCalls {
   RowStatuses Combine(const KernelTable& kernels, MatView<float> out);
 
   DispatchCounters& counters() { return counters_; }
+  // What the worker whose answer came last spent on it; zero when none came.
+  absl::Duration last_compute() const { return last_compute_; }
   // With what the call table dropped.
   DispatchCounters AllCounters() const;
 
@@ -108,6 +111,7 @@ class LayerCalls {
 
   void HandleEnded();
   void OnAnswered(int i);
+  void CountFailed(int i);
   void OnHopeless(int i);
   void AbandonSettled();
   void Retry(int i);
@@ -122,6 +126,7 @@ class LayerCalls {
   absl::Time SoonAfterNow();
 
   void FailPairs(std::span<const int32_t> pairs, const absl::Status& why);
+  WorkerTraffic& TrafficOf(int i) { return links_.at(plan_.calls()[i].worker).traffic; }
   std::string NameOfWorker(int i) { return links_.at(plan_.calls()[i].worker).name; }
 
   const Options options_;
@@ -142,6 +147,7 @@ class LayerCalls {
   absl::Time deadline_;
   absl::Time now_;
   absl::Duration patience_cap_;
+  absl::Duration last_compute_;
   bool disturbed_ = false;          // Some call was sent a second time.
   std::vector<PairState> pairs_;    // [n_tokens, top_k]
   std::vector<int32_t> all_pairs_;  // 0, 1, 2, ...

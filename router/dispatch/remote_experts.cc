@@ -162,10 +162,13 @@ RowStatuses RemoteExperts::Finish(ExpertCall /*call*/, MatView<float> out) {
   const absl::Time start = options_.clock->Now();
   Await();
   read_ = options_.clock->Now();
-  calls_.counters().wait += read_ - start;
+  const absl::Duration wait = read_ - start;
+  calls_.counters().wait += wait;
+  calls_.counters().network += wait - std::min(wait, calls_.last_compute());
   RowStatuses statuses = calls_.Combine(*options_.kernels, out);
   MutexLock lock(&mu_);
   published_ = calls_.AllCounters();
+  PublishTraffic();
   return statuses;
 }
 
@@ -221,6 +224,30 @@ void RemoteExperts::FollowMembers() {
   std::vector<LinkId> gone;
   if (links_.Sync(*health_.views(), &gone)) followed_version_ = version;
   for (const LinkId link : gone) calls_.OnGone(link, tended_);
+  MutexLock lock(&mu_);
+  names_.clear();
+  for (int place = 0; place < links_.size(); ++place) {
+    const WorkerLinks::Worker& worker = links_.at(place);
+    const std::string& id = worker.member.node_id;
+    names_.push_back(!worker.present ? "" : id.empty() ? worker.member.address : id);
+  }
+  PublishTraffic();
+}
+
+void RemoteExperts::PublishTraffic() {
+  traffic_.resize(names_.size());
+  for (size_t place = 0; place < traffic_.size(); ++place) {
+    traffic_[place] = links_.at(static_cast<int>(place)).traffic;
+  }
+}
+
+RemoteExperts::Traffic RemoteExperts::traffic() const {
+  Traffic traffic;
+  MutexLock lock(&mu_);
+  for (size_t place = 0; place < names_.size(); ++place) {
+    if (!names_[place].empty()) traffic.emplace_back(names_[place], traffic_[place]);
+  }
+  return traffic;
 }
 
 DispatchCounters RemoteExperts::counters() const {

@@ -73,6 +73,10 @@ class RemoteExperts final : public ExpertExecutor {
   // As of the last Finish. Any thread.
   DispatchCounters counters() const SHOAL_EXCLUDES(mu_);
 
+  // What was asked of each member, by its node id, or its address where it has none. Any thread.
+  using Traffic = std::vector<std::pair<std::string, WorkerTraffic>>;
+  Traffic traffic() const SHOAL_EXCLUDES(mu_);
+
   // What has been seen of every member, for reports. Any thread.
   std::shared_ptr<const PeerViews> peers() const { return health_.views(); }
 
@@ -88,6 +92,7 @@ class RemoteExperts final : public ExpertExecutor {
   void Tend();
   void FollowMembers();
   bool LinksReady();
+  void PublishTraffic() SHOAL_REQUIRES(mu_);
 
   const Options options_;
   std::unique_ptr<Dialer> calls_dialer_;
@@ -107,6 +112,8 @@ class RemoteExperts final : public ExpertExecutor {
 
   mutable Mutex mu_;
   DispatchCounters published_ SHOAL_GUARDED_BY(mu_);
+  std::vector<std::string> names_ SHOAL_GUARDED_BY(mu_);      // By place; empty: nobody's.
+  std::vector<WorkerTraffic> traffic_ SHOAL_GUARDED_BY(mu_);  // By place.
 };
 
 }  // namespace shoal

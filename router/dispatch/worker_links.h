@@ -16,6 +16,18 @@
 
 namespace shoal {
 
+// What was asked of one worker since it became a member.
+struct WorkerTraffic {
+  uint64_t calls = 0;
+  uint64_t failed_calls = 0;   // That gave no result.
+  uint64_t retried_calls = 0;  // Whose experts were sent to another replica.
+  uint64_t answers = 0;
+  uint64_t rows = 0;       // Of the answers.
+  uint64_t bytes_out = 0;  // Whole frames.
+  uint64_t bytes_in = 0;
+  absl::Duration call_time;  // From calls to their answers, added up.
+};
+
 // The streams that calls go out on, one to each worker, and who may be asked for an expert. A
 // worker keeps its place, a small number, for as long as it is a member. Owned by the engine's
 // thread.
@@ -43,6 +55,8 @@ class WorkerLinks {
     int n_outstanding = 0;    // Calls sent and not ended.
     std::deque<int> waiting;  // Calls behind them, by their index in the step.
     absl::Time overdue_until = absl::InfinitePast();  // It owes an answer that others had to give.
+
+    WorkerTraffic traffic;
 
     std::vector<absl::Time> corrupt;  // When frames were, the last of them.
     absl::Time ejected_until = absl::InfinitePast();

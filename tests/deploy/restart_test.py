@@ -56,7 +56,7 @@ class RestartTest(unittest.TestCase):
         wait_for("worker-1's experts", lambda: cluster.is_ready("worker-1"))
         self.assertEqual(self.answer(address), text)
         metrics = cluster.metrics("worker-1")
-        self.assertEqual(metrics["shoal_worker_fetched_bytes_total"], 0)
+        self.assertEqual(metrics["shoal_node_fetched_bytes_total"], 0)
         self.assertGreater(metrics["shoal_worker_rows_total"], 0)
         self.assertTrue(process.running())
         self.assertEqual(sum(n["role"] == "worker" for n in cluster.nodes()["nodes"]), 2)

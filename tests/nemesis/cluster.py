@@ -41,7 +41,7 @@ def read_metrics(address):
     _, text = http_get(address, "/metrics")
     samples = {}
     for line in text.splitlines():
-        match = re.match(r"([a-z_]+)(\{.*\})? (\S+)$", line)
+        match = re.match(r"([a-z0-9_]+)(\{.*\})? (\S+)$", line)
         if match is None:
             continue
         family, labels, value = match[1], match[2] or "", float(match[3])

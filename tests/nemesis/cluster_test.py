@@ -111,7 +111,7 @@ class ClusterTest(unittest.TestCase):
         self.assertEqual(self.cluster.router_ready(), self.address)
         self.assertEqual(answer(self.address, "other-tales"), self.expected)
         for name in self.cluster.workers:
-            self.assertEqual(self.cluster.metrics(name)["shoal_worker_fetched_bytes_total"], 0)
+            self.assertEqual(self.cluster.metrics(name)["shoal_node_fetched_bytes_total"], 0)
 
     def test_6_a_revoked_worker_is_asked_no_more(self):
         self.cluster.start_coordinator()

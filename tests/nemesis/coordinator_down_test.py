@@ -40,7 +40,7 @@ def main():
         wait_for("worker-1 serving from its disk", lambda: cluster.is_ready("worker-1"))
         wait_for("rows from worker-1",
                  lambda: cluster.metrics("worker-1").get("shoal_worker_rows_total", 0) > 0)
-        fetched = cluster.metrics("worker-1")["shoal_worker_fetched_bytes_total"]
+        fetched = cluster.metrics("worker-1")["shoal_node_fetched_bytes_total"]
         print(f"worker-1 back after {time.monotonic() - down_since:.1f} s, {fetched:.0f} bytes fetched")
 
         cluster.routers["router-2"].kill()

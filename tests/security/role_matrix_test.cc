@@ -192,6 +192,7 @@ TEST(MethodTableTest, S04_SaysWhatTheSpecificationSays) {
       {"Watch", {true, true, true, false, false}},
       {"CreateToken", {false, false, false, true, false}},
       {"ListNodes", {false, false, false, true, false}},
+      {"ClusterStatus", {false, false, false, true, false}},
       {"SetModel", {false, false, false, true, false}},
       {"Drain", {false, false, false, true, false}},
       {"Revoke", {false, false, false, true, false}},

@@ -40,11 +40,11 @@ const std::vector<Rule>& Rules() {
 
 // Everything that a rule can grant; what starts otherwise and stands in <> is the system's.
 constexpr std::string_view kNamed[] = {
-    "base/",   "model/",     "kernels/",     "proto/",           "engine/",  "router/",
-    "worker/", "cli/",       "coordinator/", "bench/",           "tests/",   "absl/",
-    "boost/",  "CLI/",       "fmt/",         "google/protobuf/", "grpc/",    "grpcpp/",
-    "gmock/",  "gtest/",     "benchmark/",   "nlohmann/",        "openssl/", "pcre2.h",
-    "spdlog/", "utf8proc.h", "prometheus/"};
+    "base/",     "model/",  "kernels/",     "proto/",           "engine/",  "router/",
+    "worker/",   "cli/",    "coordinator/", "bench/",           "tests/",   "absl/",
+    "boost/",    "CLI/",    "fmt/",         "google/protobuf/", "grpc/",    "grpcpp/",
+    "gmock/",    "gtest/",  "benchmark/",   "nlohmann/",        "openssl/", "pcre2.h",
+    "yaml-cpp/", "spdlog/", "utf8proc.h",   "prometheus/"};
 
 bool IsCheckFile(std::string_view path) {
   for (std::string_view suffix :

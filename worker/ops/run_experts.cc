@@ -49,6 +49,7 @@ RunExpertsOp::Answer RunExpertsOp::Handle(const wire::RunExpertsRequest& request
   }
   FillAssignment(request);
   const int layer = static_cast<int>(request.id().layer());
+  const absl::Time start = clock_->Now();
   const absl::StatusOr<ExpertOutput> output =
       experts_->Compute(layer, input_, assignment_, [&] { return clock_->Now() >= deadline; });
   if (!output.ok()) {
@@ -57,7 +58,7 @@ RunExpertsOp::Answer RunExpertsOp::Handle(const wire::RunExpertsRequest& request
                                      : wire::REPLY_CODE_NOT_RESIDENT;
     return {Refuse(&request.id(), code, std::string(output.status().message())), code, 0};
   }
-  return {Reply(request, *output), wire::REPLY_CODE_OK, output->n_rows};
+  return {Reply(request, *output, clock_->Now() - start), wire::REPLY_CODE_OK, output->n_rows};
 }
 
 // Whether the two sides speak of the same model, numbers and shapes.
@@ -163,8 +164,8 @@ void RunExpertsOp::FillAssignment(const wire::RunExpertsRequest& request) {
   }
 }
 
-FrameBuffer RunExpertsOp::Reply(const wire::RunExpertsRequest& request,
-                                const ExpertOutput& output) {
+FrameBuffer RunExpertsOp::Reply(const wire::RunExpertsRequest& request, const ExpertOutput& output,
+                                absl::Duration compute) {
   wire::FrameHeader header;
   wire::RunExpertsReply& reply = *header.mutable_run_experts_reply();
   CopyId(request.id(), reply.mutable_id());
@@ -172,6 +173,7 @@ FrameBuffer RunExpertsOp::Reply(const wire::RunExpertsRequest& request,
   reply.set_format(request.format());
   reply.set_n_rows(static_cast<uint32_t>(output.n_rows));
   reply.set_hidden_dim(request.hidden_dim());
+  reply.set_compute_us(static_cast<uint64_t>(absl::ToInt64Microseconds(compute)));
   const auto bytes = ReplyPayloadBytes(reply.format(), reply.n_rows(), reply.hidden_dim());
   SHOAL_CHECK(bytes.ok());  // CheckAssignment made sure.
   FrameWriter writer(header, *bytes);

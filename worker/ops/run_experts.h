@@ -57,7 +57,8 @@ class RunExpertsOp {
   std::optional<Refusal> ReadInput(const wire::RunExpertsRequest& request,
                                    std::span<const std::byte> payload);
   void FillAssignment(const wire::RunExpertsRequest& request);
-  static FrameBuffer Reply(const wire::RunExpertsRequest& request, const ExpertOutput& output);
+  static FrameBuffer Reply(const wire::RunExpertsRequest& request, const ExpertOutput& output,
+                           absl::Duration compute);
 
   const ServedModel served_;
   LocalExperts* const experts_;

@@ -49,6 +49,8 @@ void WriteAll(const std::string& folder) {
   Write(folder, "create_token", kAdmin, request);
   request.mutable_list_nodes();
   Write(folder, "list_nodes", kAdmin, request);
+  request.mutable_cluster_status();
+  Write(folder, "cluster_status", kAdmin, request);
   request.mutable_set_model()->set_model("tiny-1");
   request.mutable_set_model()->set_replicas(1);
   Write(folder, "set_model", kAdmin, request);

@@ -1,0 +1,131 @@
+"""Holds `shoal plan` against `shoal bench --workers N` on boxes that cgroups make of this machine.
+
+    bench/plan_check.py SHOAL_BINARY MODEL [--shares 0.4,0.4,0.4,0.4] [--up-to 4]
+
+A box is a process held to a share of a core by a CPU quota; the router has the first one's share. For
+each N the boxes' speeds are measured inside their groups (`shoal plan` with `read_gb_per_s: measure`
+says what it found), then the plan and the bench are printed beside each other. Needs root and a
+cgroup hierarchy for `cpu`, version 1 or 2. Prints a table for docs/performance.md.
+"""
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+PERIOD_US = 10_000
+
+
+class Box:
+    """A CPU group of some share of a core."""
+
+    def __init__(self, name, share):
+        for root in (pathlib.Path("/sys/fs/cgroup/cpu"), pathlib.Path("/sys/fs/cgroup")):
+            if (root / "cgroup.procs").exists():
+                break
+        else:
+            raise SystemExit("no cgroup hierarchy for cpu under /sys/fs/cgroup")
+        self.path = root / f"shoal-plan-{os.getpid()}-{name}"
+        self.path.mkdir()
+        quota = str(int(share * PERIOD_US))
+        if (self.path / "cpu.max").exists():
+            (self.path / "cpu.max").write_text(f"{quota} {PERIOD_US}")
+        else:
+            (self.path / "cpu.cfs_period_us").write_text(str(PERIOD_US))
+            (self.path / "cpu.cfs_quota_us").write_text(quota)
+
+    def add(self, pid):
+        (self.path / "cgroup.procs").write_text(str(pid))
+
+    def remove(self):
+        try:
+            self.path.rmdir()
+        except OSError:
+            pass
+
+
+def children_of(pid):
+    found = []
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        found += [int(word) for word in (task / "children").read_text().split()]
+    return found
+
+
+def plan(shoal, model, nodes, box=None):
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        json.dump({"nodes": nodes}, file)  # JSON is YAML.
+        file.flush()
+        into = (lambda: box.add(os.getpid())) if box else None
+        done = subprocess.run([shoal, "plan", model, "--nodes", file.name, "--replicas", "1",
+                               "--depth", "32", "--prompt", "512", "--json"],
+                              capture_output=True, text=True, preexec_fn=into)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout)
+
+
+def node(name, read, **more):
+    return {"name": name, "memory": "64GiB", "read_gb_per_s": read, "round_trip_ms": 0,
+            "link_gbit_per_s": 100, **more}
+
+
+def measured_speed(shoal, model, share):
+    box = Box("measure", share)
+    try:
+        return plan(shoal, model, [node("a", "measure")], box)["nodes"][0]["read_gb_per_s"]
+    finally:
+        box.remove()
+
+
+def bench(shoal, model, shares, prompt, runs):
+    """The bench's own report, its router in the first box and worker i in box i."""
+    boxes = [Box(f"worker{i}", share) for i, share in enumerate(shares)]
+    router = Box("router", shares[0])
+    process = subprocess.Popen([shoal, "bench", model, "--workers", str(len(shares)), "--threads", "1",
+                                "--prompt", str(prompt), "--gen", "32", "--runs", str(runs), "--json"],
+                               stdout=subprocess.PIPE, text=True)
+    try:
+        while len(children := children_of(process.pid)) < len(shares) and process.poll() is None:
+            time.sleep(0.05)
+        for box, pid in zip(boxes, children):
+            box.add(pid)
+        router.add(process.pid)
+        return json.loads(process.communicate()[0])
+    finally:
+        process.wait()
+        for box in [*boxes, router]:
+            box.remove()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("shoal")
+    parser.add_argument("model")
+    parser.add_argument("--shares", default="0.4,0.4,0.4,0.4")
+    parser.add_argument("--up-to", type=int, default=4)
+    parser.add_argument("--prompt", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=3)
+    args = parser.parse_args()
+    shares = [float(word) for word in args.shares.split(",")]
+    speeds = {share: measured_speed(args.shoal, args.model, share) for share in set(shares)}
+    print("| boxes | shares of a core | GB/s | planned tokens/s | measured | planned / measured |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    held = True
+    for n in range(1, args.up_to + 1):
+        nodes = [node(f"worker{i}", speeds[share]) for i, share in enumerate(shares[:n])]
+        nodes.append(node("router", speeds[shares[0]], router=True, worker=False))
+        planned = plan(args.shoal, args.model, nodes)["decode_tokens_per_s"]
+        measured = bench(args.shoal, args.model, shares[:n], args.prompt,
+                         args.runs)["decode_tokens_per_s"]["median"]
+        held &= 0.75 <= planned / measured <= 1.25
+        print(f"| {n} | {', '.join(f'{s:g}' for s in shares[:n])} | "
+              f"{', '.join(f'{speeds[s]:.1f}' for s in shares[:n])} | {planned:.2f} | {measured:.2f} | "
+              f"{planned / measured:.2f} |", flush=True)
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
