@@ -60,8 +60,11 @@ struct Activations {
   Mat<float> shared_logits;         // [max_tokens, 1] of a gated shared expert
   std::vector<int32_t> topk_ids;    // [max_tokens, picks of the layer]
   std::vector<float> topk_weights;  // [max_tokens, picks of the layer]
-  ProductInput product_input;       // Whatever is multiplied next.
-  ProductInput head_input;          // The same of heads that have a matrix each.
+  Mat<float> weighted;         // [max_tokens * picks, hidden_dim] of experts with weighted inputs
+  Mat<float> weighted_out;     // and what comes back; empty in other models
+  std::vector<float> ones;     // [max_tokens * picks] their weights
+  ProductInput product_input;  // Whatever is multiplied next.
+  ProductInput head_input;     // The same of heads that have a matrix each.
 };
 
 }  // namespace shoal

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/status_macros.h"
+#include "kernels/rope.h"
 #include "kernels/scalar_math.h"
 
 namespace shoal {
@@ -29,13 +30,17 @@ absl::StatusOr<Attention> Attention::Load(const EngineContext& context, const Fa
                                      std::pair{TensorRole::kAttnVBias, &attention.v_bias_}}) {
     SHOAL_ASSIGN_OR_RETURN(*vector, loader->LoadRole(context.config, family, role, layer));
   }
+  if (context.config.qk_norm == QkNorm::kUnitAfterRope) {
+    attention.w_q_norm_.assign(static_cast<size_t>(context.config.head_dim), 1);
+    attention.w_k_norm_ = attention.w_q_norm_;
+  }
   return attention;
 }
 
 void Attention::Forward(const EngineContext& context, Activations* a) const {
   Project(context, a);
   RotateAndStore(context, a);
-  Attend(context, layer_, options_.window, sinks_, a);
+  Attend(context, layer_, options_, sinks_, a);
   if (context.config.attention_gate) Gate(context, a);
   a->product_input.Set(context.kernels, context.pool, a->attended.Rows(a->n_tokens),
                        context.TakesInt8(w_o_));
@@ -61,6 +66,7 @@ void Attention::RotateAndStore(const EngineContext& context, Activations* a) con
   const auto rope =
       config.rope_pairing == RopePairing::kHalf ? kernels.rope_half : kernels.rope_adjacent;
   const RopeRows& angles = options_.rope == LayerRope::kLocal ? a->local_rope : a->rope;
+  const bool has_rope = options_.rope != LayerRope::kNone;
   const auto norm = [&](float* x, const std::vector<float>& w) {
     kernels.rms_norm(x, w.data(), static_cast<int64_t>(w.size()), config.rms_norm_eps, x);
   };
@@ -71,10 +77,9 @@ void Attention::RotateAndStore(const EngineContext& context, Activations* a) con
     if (config.qk_norm == QkNorm::kWhole) norm(row, w_norm);
     for (float* head = row; head < row + heads.cols; head += head_dim) {
       if (config.qk_norm == QkNorm::kHead) norm(head, w_norm);
-      if (options_.rope != LayerRope::kNone) {
-        rope(head, angles.cos.row(t), angles.sin.row(t), config.rope_dim);
-      }
+      if (has_rope) rope(head, angles.cos.row(t), angles.sin.row(t), config.rope_dim);
       if (config.qk_norm == QkNorm::kHeadAfterRope) norm(head, w_norm);
+      if (config.qk_norm == QkNorm::kUnitAfterRope && has_rope) norm(head, w_norm);
     }
   };
   const int64_t row_bytes = KvRowBytes(context.kv_cache->type(), head_dim);
@@ -87,6 +92,11 @@ void Attention::RotateAndStore(const EngineContext& context, Activations* a) con
       }
       turn(a->q.view(), t, q_bias_, w_q_norm_);
       turn(a->k.view(), t, k_bias_, w_k_norm_);
+      if (!has_rope && config.temperature_floor > 0) {
+        const float factor = AttentionTemperature(a->rows[t].pos, config.temperature_floor,
+                                                  config.temperature_scale);
+        for (int64_t i = 0; i < a->q.cols(); ++i) a->q.row(t)[i] *= factor;
+      }
       if (!v_bias_.empty()) kernels.add(v_bias_.data(), a->v.cols(), a->v.row(t));
       const auto& [kv, pos] = a->rows[t];
       const int64_t offset = pos % kKeyTile * row_bytes;
@@ -135,15 +145,17 @@ struct AttendLists {
 constexpr int kAttendHeads = 16;
 
 // The first position that a row at `pos` sees.
-int64_t FirstKey(int64_t pos, int window) {
-  return window == 0 ? 0 : std::max<int64_t>(pos + 1 - window, 0);
+int64_t FirstKey(int64_t pos, const LayerConfig& options) {
+  const int64_t in_chunk = options.chunk == 0 ? 0 : pos / options.chunk * options.chunk;
+  const int64_t in_window = options.window == 0 ? 0 : pos + 1 - options.window;
+  return std::max(in_chunk, in_window);
 }
 
 }  // namespace
 
 // One task per chunk of rows, kv head and some of the heads that share it.
-void Attend(const EngineContext& context, int layer, int window, std::span<const float> sinks,
-            Activations* a) {
+void Attend(const EngineContext& context, int layer, const LayerConfig& options,
+            std::span<const float> sinks, Activations* a) {
   const ModelConfig& config = context.config;
   const int group = config.n_heads / config.n_kv_heads;
   const int n_kv_heads = context.slice.kv_heads.size();
@@ -171,7 +183,7 @@ void Attend(const EngineContext& context, int layer, int window, std::span<const
             lists.q.push_back(a->q.row(t) + offset);
             lists.out.push_back(a->attended.row(t) + offset);
             lists.n_keys.push_back(a->rows[t].pos + 1);
-            lists.first_keys.push_back(FirstKey(a->rows[t].pos, window));
+            lists.first_keys.push_back(FirstKey(a->rows[t].pos, options));
             if (!sinks.empty()) lists.sinks.push_back(sinks[kv_head * group + g]);
           }
         }

@@ -48,8 +48,8 @@ class Attention {
 };
 
 // a->q against the layer's keys and values in the cache to a->attended, each query over its own
-// position and those before, from `window` on if it is not 0. sinks: [n_heads] or empty.
-void Attend(const EngineContext& context, int layer, int window, std::span<const float> sinks,
-            Activations* a);
+// position and those before, in the window or chunk of `options`. sinks: [n_heads] or empty.
+void Attend(const EngineContext& context, int layer, const LayerConfig& options,
+            std::span<const float> sinks, Activations* a);
 
 }  // namespace shoal

@@ -90,7 +90,7 @@ void LatentAttention::Forward(const EngineContext& context, Activations* a) cons
   RotateAndStore(context, a);
   w_k_.Multiply(context, a->wide_q.Rows(n), config.nope_dim + config.rope_dim, a->q.Rows(n),
                 config.head_dim, &a->head_input);
-  Attend(context, layer_, /*window=*/0, /*sinks=*/{}, a);
+  Attend(context, layer_, LayerConfig(), /*sinks=*/{}, a);
   // Of what is seen, the rotary part is not looked at.
   w_v_.Multiply(context, a->attended.Rows(n), config.head_dim, a->latent_out.Rows(n),
                 config.v_head_dim, &a->head_input);

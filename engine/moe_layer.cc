@@ -1,6 +1,7 @@
 #include "engine/moe_layer.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "base/status_macros.h"
@@ -47,10 +48,46 @@ RowStatuses MoeLayer::Forward(const EngineContext& context, const StepContext& s
     observer->OnPartDone(StepPart::kGate);
   }
 
+  if (context.config.weighted_inputs && !context.config.IsDense(layer_)) {
+    return ForwardWeighted(context, step, routing, a);
+  }
   ExpertCall call = context.experts->Start(layer_, a->normed.Rows(n), routing, step);
   const MatView<float> out = a->block_out.Rows(n);
   std::fill(out.data, out.data + n * out.cols, 0.0F);
   return context.experts->Finish(std::move(call), out);
+}
+
+// Every pick of a row is a row of its own here, weighted before the call and added up after it.
+RowStatuses MoeLayer::ForwardWeighted(const EngineContext& context, const StepContext& step,
+                                      const Routing& routing, Activations* a) const {
+  const int n = routing.n_tokens * routing.top_k;
+  const int64_t hidden = a->normed.cols();
+  context.pool->ParallelFor(n, 8, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      const float* x = a->normed.row(i / routing.top_k);
+      for (int64_t d = 0; d < hidden; ++d) a->weighted.row(i)[d] = x[d] * routing.topk_weights[i];
+    }
+  });
+  const Routing expanded{.n_tokens = n,
+                         .top_k = 1,
+                         .topk_ids = routing.topk_ids,
+                         .topk_weights = std::span(a->ones).first(static_cast<size_t>(n))};
+  ExpertCall call = context.experts->Start(layer_, a->weighted.Rows(n), expanded, step);
+  const MatView<float> out = a->weighted_out.Rows(n);
+  std::fill(out.data, out.data + n * hidden, 0.0F);
+  const RowStatuses expanded_statuses = context.experts->Finish(std::move(call), out);
+  RowStatuses statuses;
+  for (int t = 0; t < routing.n_tokens; ++t) {
+    float* const sum = a->block_out.row(t);
+    std::fill_n(sum, hidden, 0.0F);
+    absl::Status status;
+    for (int i = t * routing.top_k; i < (t + 1) * routing.top_k; ++i) {
+      context.kernels.add(out.row(i), hidden, sum);
+      if (!expanded_statuses.ok()) status.Update(expanded_statuses.row(i));
+    }
+    if (!status.ok()) statuses.Fail(t, std::move(status));
+  }
+  return statuses;
 }
 
 // The routed picks of each row, then the shared expert if there is one.

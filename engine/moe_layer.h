@@ -29,6 +29,8 @@ class MoeLayer {
  private:
   MoeLayer() = default;
 
+  RowStatuses ForwardWeighted(const EngineContext& context, const StepContext& step,
+                              const Routing& routing, Activations* a) const;
   void Route(const EngineContext& context, int n_picks, Activations* a) const;
 
   int layer_ = 0;

@@ -68,8 +68,12 @@ void SelectTopK(const KernelTable& kernels, const ModelConfig& config, std::span
   Ids chosen;
   for (int64_t t = 0; t < router_logits.rows; ++t) {
     float* const scores = router_logits.row(t);
-    Score(kernels, config.gating, scores, n_experts);
     std::copy_n(scores, n_experts, choice.begin());
+    Score(kernels, config.gating, scores, n_experts);
+    // Large logits have the sigmoid 1 all of them: where nothing is added, logits choose.
+    const bool logits_choose =
+        config.gating == Gating::kSigmoid && bias.empty() && config.n_expert_groups == 1;
+    if (!logits_choose) std::copy_n(scores, n_experts, choice.begin());
     for (size_t e = 0; e < bias.size(); ++e) choice[e] += bias[e];
     if (config.n_expert_groups > 1) LeaveGroupsOut(config, choice.data());
     BestOf(choice.data(), n_experts, config.top_k, &chosen);

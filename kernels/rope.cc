@@ -1,3 +1,5 @@
+#include "kernels/rope.h"
+
 #include <cmath>
 #include <cstdint>
 
@@ -49,6 +51,11 @@ std::vector<double> RopeFrequencies(double theta, int dim) {
     frequencies[i] = ExpDouble(-exponent * log_theta);
   }
   return frequencies;
+}
+
+float AttentionTemperature(int64_t position, int floor, float scale) {
+  const double n = 1.0 + static_cast<double>((position + 1) / floor);
+  return static_cast<float>(std::fma(static_cast<double>(scale), LogDouble(n), 1.0));
 }
 
 void RopeAngles(int64_t position, std::span<const double> frequencies, float* cos, float* sin,

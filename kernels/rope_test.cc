@@ -1,3 +1,5 @@
+#include "kernels/rope.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -39,6 +41,13 @@ TEST(RopeTest, AMagnitudeScalesBeforeTheOneRounding) {
   RopeAngles(5, std::span(&frequency, 1), &cos, &sin, 1.25);
   EXPECT_NEAR(cos, 1.25 * std::cos(5 * 0.37), 0x1p-24);
   EXPECT_NEAR(sin, 1.25 * std::sin(5 * 0.37), 0x1p-24);
+}
+
+TEST(RopeTest, TheTemperatureGrowsByTheLogarithmOfWholeFloors) {
+  EXPECT_EQ(AttentionTemperature(0, 16, 0.1F), 1.0F);
+  EXPECT_EQ(AttentionTemperature(14, 16, 0.1F), 1.0F);
+  EXPECT_NEAR(AttentionTemperature(15, 16, 0.1F), 1 + 0.1 * std::log(2.0), 1e-7);
+  EXPECT_NEAR(AttentionTemperature(1000000, 8192, 0.1F), 1 + 0.1 * std::log(123.0), 1e-7);
 }
 
 TEST(RopeTest, PositionZeroTurnsNothing) {

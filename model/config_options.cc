@@ -54,6 +54,7 @@ constexpr Option kOptions[] = {
     {"gating", &ModelConfig::gating},
     {"group_rank", &ModelConfig::group_rank},
     {"kv_lora_rank", &ModelConfig::kv_lora_rank},
+    {"layers.chunk", &LayerConfig::chunk},
     {"layers.mixer", &LayerConfig::mixer},
     {"layers.rope", &LayerConfig::rope},
     {"layers.window", &LayerConfig::window},
@@ -70,8 +71,11 @@ constexpr Option kOptions[] = {
     {"router_jitter", &ModelConfig::router_jitter},
     {"swiglu_alpha", &ModelConfig::swiglu_alpha},
     {"swiglu_limit", &ModelConfig::swiglu_limit},
+    {"temperature_floor", &ModelConfig::temperature_floor},
+    {"temperature_scale", &ModelConfig::temperature_scale},
     {"topk_norm_floor", &ModelConfig::topk_norm_floor},
     {"v_head_dim", &ModelConfig::v_head_dim},
+    {"weighted_inputs", &ModelConfig::weighted_inputs},
 };
 static_assert(std::ranges::is_sorted(kOptions, {}, &Option::name));
 

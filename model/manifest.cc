@@ -127,7 +127,7 @@ absl::Status DecodeConfig(ByteReader& reader, bool has_options, ModelConfig& c) 
   c.rms_norm_eps = static_cast<float>(eps);
   SHOAL_ASSIGN_OR_RETURN(const uint8_t pairing, ReadEnum(reader, "rope_pairing", 2));
   c.rope_pairing = static_cast<RopePairing>(pairing);
-  SHOAL_ASSIGN_OR_RETURN(const uint8_t qk_norm, ReadEnum(reader, "qk_norm", 4));
+  SHOAL_ASSIGN_OR_RETURN(const uint8_t qk_norm, ReadEnum(reader, "qk_norm", 5));
   c.qk_norm = static_cast<QkNorm>(qk_norm);
   for (bool* const flag : {&c.norm_topk_prob, &c.tied_embeddings, &c.shared_gate}) {
     SHOAL_RETURN_IF_ERROR(ReadFlag(reader, *flag));

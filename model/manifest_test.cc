@@ -177,7 +177,7 @@ TEST(ManifestTest, OtherBytesThatMeanTheSameAreRefused) {
   const size_t eps = 12 + 4 + 6 + 4 + 8 + 4 + 4 + 9 * 4 + 8 + 8;
   EXPECT_THAT(ErrorOf(Patched(bytes, eps, "\x01")), HasSubstr("not in its canonical encoding"));
   const size_t qk_norm = eps + 8 + 1;
-  EXPECT_THAT(ErrorOf(Patched(bytes, qk_norm, "\x04")), HasSubstr("qk_norm is 4"));
+  EXPECT_THAT(ErrorOf(Patched(bytes, qk_norm, "\x05")), HasSubstr("qk_norm is 5"));
   const size_t flags = qk_norm + 1;
   EXPECT_THAT(ErrorOf(Patched(bytes, flags, "\x02")), HasSubstr("a flag is 2"));
   const size_t n_divisors = flags + 3 + 3 * 4;

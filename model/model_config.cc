@@ -46,6 +46,10 @@ absl::Status CheckRope(const ModelConfig& c) {
   const bool two_lists = !c.long_rope_divisors.empty();
   SHOAL_RETURN_IF_ERROR(InRange("rope_original_context", c.rope_original_context, two_lists ? 1 : 0,
                                 two_lists ? kMaxContext : 0));
+  SHOAL_RETURN_IF_ERROR(InRange("temperature_floor", c.temperature_floor, 0, kMaxContext));
+  if (c.temperature_floor > 0) {
+    SHOAL_RETURN_IF_ERROR(FiniteAndPositive("temperature_scale", c.temperature_scale));
+  }
   const bool local = std::ranges::any_of(
       c.layers, [](const LayerConfig& layer) { return layer.rope == LayerRope::kLocal; });
   if (!local && c.local_rope_theta == 0) return absl::OkStatus();
@@ -77,6 +81,7 @@ absl::Status CheckExperts(const ModelConfig& c) {
   }
   for (const LayerConfig& layer : c.layers) {
     SHOAL_RETURN_IF_ERROR(InRange("window", layer.window, 0, kMaxContext));
+    SHOAL_RETURN_IF_ERROR(InRange("chunk", layer.chunk, 0, kMaxContext));
   }
   bool any_dense = false;
   for (int layer = 0; layer < c.n_layers; ++layer) any_dense = any_dense || c.IsDense(layer);

@@ -12,8 +12,9 @@ namespace shoal {
 enum class RopePairing : uint8_t { kHalf, kAdjacent };
 
 // RMS norms of q and k: of each head before rope, of each head after it, or of the whole
-// projection before it is cut into heads.
-enum class QkNorm : uint8_t { kNone, kHead, kHeadAfterRope, kWhole };
+// projection before it is cut into heads; or of each head after rope without weights, in layers
+// that have rope.
+enum class QkNorm : uint8_t { kNone, kHead, kHeadAfterRope, kWhole, kUnitAfterRope };
 
 // Norms of whole rows: by the root of the mean square, or LayerNorm, which also has a bias.
 enum class NormKind : uint8_t { kRms, kLayer };
@@ -41,6 +42,7 @@ enum class Mixer : uint8_t { kAttention, kShortConvolution, kDeltaRule };
 struct LayerConfig {
   bool dense = false;  // One feed-forward block for every row, in a model that has routed experts.
   int window = 0;      // A row sees itself and the window - 1 positions before it; 0: all of them.
+  int chunk = 0;       // Positions are cut into chunks; a row sees only its own; 0: they are not.
   LayerRope rope = LayerRope::kModel;
   Mixer mixer = Mixer::kAttention;
   friend bool operator==(const LayerConfig&, const LayerConfig&) = default;
@@ -83,15 +85,21 @@ struct ModelConfig {
   int rope_original_context = 0;
   float rope_magnitude = 1;     // Cosines and sines are multiplied by it.
   double local_rope_theta = 0;  // Of layers with LayerRope::kLocal; nothing else applies to them.
-  float attention_scale = 0;    // Of scores; 0: 1 / sqrt(head_dim).
-  float embedding_scale = 1;    // Embeddings are multiplied by it,
-  float residual_scale = 1;     // what a block adds to the residual stream is,
-  float logit_divisor = 1;      // and logits are divided by this.
+  // In layers without rope, queries at position p are multiplied by
+  // 1 + temperature_scale * ln(1 + floor((p + 1) / temperature_floor)); with a floor of 0 by
+  // nothing.
+  int temperature_floor = 0;
+  float temperature_scale = 0;
+  float attention_scale = 0;  // Of scores; 0: 1 / sqrt(head_dim).
+  float embedding_scale = 1;  // Embeddings are multiplied by it,
+  float residual_scale = 1;   // what a block adds to the residual stream is,
+  float logit_divisor = 1;    // and logits are divided by this.
   NormKind norm = NormKind::kRms;
   Activation activation = Activation::kSilu;
   float swiglu_alpha = 0;  // Of Activation::kClampedSilu alone, as is the next.
   float swiglu_limit = 0;
   Gating gating = Gating::kSoftmax;
+  bool weighted_inputs = false;  // An expert's weight multiplies what it takes, not what it gives.
   float router_jitter = 0;  // Of Gating::kSparseMixer: half of how far below the best still ties.
   // [n_layers], or empty where all layers are alike.
   std::vector<LayerConfig> layers;

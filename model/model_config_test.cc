@@ -71,6 +71,12 @@ TEST(ModelConfigTest, NamesTheFieldTheValueAndTheBound) {
               HasSubstr("router_jitter is 0"));
   EXPECT_THAT(ErrorWith([](auto& c) { c.gating = Gating::kSparseMixer, c.top_k = 3; }),
               HasSubstr("top_k of SparseMixer is 3, not in [2, 2]"));
+  EXPECT_EQ(ErrorWith([](auto& c) { c.layers.assign(3, {.chunk = -1}); }),
+            "chunk is -1, not in [0, 16777216]");
+  EXPECT_THAT(ErrorWith([](auto& c) { c.temperature_floor = 8192; }),
+              HasSubstr("temperature_scale is 0"));
+  EXPECT_EQ(ErrorWith([](auto& c) { c.temperature_floor = -1; }),
+            "temperature_floor is -1, not in [0, 16777216]");
   EXPECT_EQ(ErrorWith([](auto& c) { c.layers.assign(3, {.window = -1}); }),
             "window is -1, not in [0, 16777216]");
   EXPECT_EQ(ErrorWith([](auto& c) { c.n_expert_groups = 3; }),

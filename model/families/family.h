@@ -226,6 +226,14 @@ struct Family {
   bool optional_shared = false;  // Some models of the family have no shared expert.
   // Layer i has the file's window unless i + 1 is a multiple of this; 0: no layer has.
   int window_period = 0;
+  // Layers have the chunk where no key says another; but each whose i + 1 is a multiple of
+  // no_rope_period has neither rope nor chunks. 0: all have rope, and there are no chunks.
+  int no_rope_period = 0;
+  int chunk = 0;
+  int temperature_floor = 0;
+  float temperature_scale = 0;
+  bool weighted_inputs = false;
+  int n_experts_without_qk_norm = 0;  // The one model with so many experts has no norms of q and k.
   double local_rope_theta = 0;  // Of layers with a window, where they have angles of their own.
   bool yarn_truncates = true;   // YarnScaling::truncate.
   // What YaRN makes larger are scores, by the square of its magnitude, not cosines and sines.

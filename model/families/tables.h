@@ -17,6 +17,7 @@ extern const Family kHunyuanMoe;
 extern const Family kInternLm2;
 extern const Family kLfm2Moe;
 extern const Family kLlama;
+extern const Family kLlama4;
 extern const Family kOlmoe;
 extern const Family kPhi3;
 extern const Family kPhiMoe;

@@ -71,10 +71,13 @@ class ConfigReader : private GgufKeys {
     SHOAL_RETURN_IF_ERROR(ReadNumbers());
     SHOAL_RETURN_IF_ERROR(RefuseUncomputed());
     SHOAL_RETURN_IF_ERROR(ReadExperts(*this, family_, &config_));
+    config_.weighted_inputs = family_.weighted_inputs && config_.n_experts > 0;
+    const int n_without = family_.n_experts_without_qk_norm;
+    if (n_without > 0 && config_.n_experts == n_without) config_.qk_norm = QkNorm::kNone;
     SHOAL_RETURN_IF_ERROR(ReadVocabSize());
     SHOAL_RETURN_IF_ERROR(ReadRope(*this, family_, &config_));
     SHOAL_RETURN_IF_ERROR(ReadMixers(*this, family_, &config_));
-    SHOAL_RETURN_IF_ERROR(ReadWindows());
+    SHOAL_RETURN_IF_ERROR(family_.no_rope_period == 0 ? ReadWindows() : ReadChunks());
     if (absl::Status s = ValidateConfig(config_); !s.ok()) return Refuse(std::string(s.message()));
     SHOAL_RETURN_IF_ERROR(CheckTensors());
     return std::move(config_);
@@ -165,6 +168,23 @@ class ConfigReader : private GgufKeys {
       if ((static_cast<int>(i) + 1) % period == 0) continue;
       config_.layers[i].window = covers ? 0 : window;
       if (config_.local_rope_theta != 0) config_.layers[i].rope = LayerRope::kLocal;
+    }
+    return absl::OkStatus();
+  }
+
+  // Which layers have chunks, which neither these nor rope. A chunk of 0 positions: all have rope.
+  absl::Status ReadChunks() {
+    SHOAL_ASSIGN_OR_RETURN(const int chunk, ReadCountOr("attention.sliding_window", family_.chunk));
+    if (chunk == 0) return absl::OkStatus();
+    config_.temperature_floor = family_.temperature_floor;
+    config_.temperature_scale = family_.temperature_scale;
+    for (int i = 0; i < config_.n_layers; ++i) {
+      LayerConfig& layer = config_.MutableLayer(i);
+      if ((i + 1) % family_.no_rope_period == 0) {
+        layer.rope = LayerRope::kNone;
+      } else {
+        layer.chunk = chunk < config_.context_length ? chunk : 0;
+      }
     }
     return absl::OkStatus();
   }

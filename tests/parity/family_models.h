@@ -3,19 +3,13 @@
 namespace shoal {
 
 // Folders of tests/data/models: one model at least for every family of model/families/.
-inline constexpr const char* kFamilyModels[] = {"deepseek_v2", "deepseek_v2_lite",
-                                                "deepseek_v3", "ernie4_5_moe",
-                                                "gemma3",      "glm4_7_flash",
-                                                "glm4_moe",    "gpt_oss",
-                                                "granitemoe",  "hunyuan_v1_moe",
-                                                "internlm2",   "kimi_k2",
-                                                "lfm2_moe",    "llama",
-                                                "llama32",     "mistral",
-                                                "mixtral",     "olmoe",
-                                                "phi3",        "phi3_window",
-                                                "phimoe",      "qwen2",
-                                                "qwen2_moe",   "qwen3",
-                                                "qwen3_moe",   "qwen3_next"};
+inline constexpr const char* kFamilyModels[] = {
+    "deepseek_v2",  "deepseek_v2_lite", "deepseek_v3", "ernie4_5_moe", "gemma3",
+    "glm4_7_flash", "glm4_moe",         "gpt_oss",     "granitemoe",   "hunyuan_v1_moe",
+    "internlm2",    "kimi_k2",          "lfm2_moe",    "llama",        "llama32",
+    "llama4",       "mistral",          "mixtral",     "olmoe",        "phi3",
+    "phi3_window",  "phimoe",           "qwen2",       "qwen2_moe",    "qwen3",
+    "qwen3_moe",    "qwen3_next"};
 
 // Those of them, and others, that are there as Hugging Face folders too, with their expectations.
 struct FolderModel {

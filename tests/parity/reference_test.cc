@@ -107,12 +107,28 @@ TEST_P(FolderReferenceTest, AgreesInEveryNumber) {
 INSTANTIATE_TEST_SUITE_P(Models, FolderReferenceTest, testing::ValuesIn(kFolderModels),
                          [](const auto& info) { return std::string(info.param.name); });
 
-// Its GGUF does not say the window that the checkpoint has.
+// GGUF files do not say what the checkpoints of the same weights do.
 TEST(ReferenceTest, MistralInItsWindow) {
+  const auto set_window = [](ModelConfig& config) {
+    for (int layer = 0; layer < config.n_layers; ++layer) config.MutableLayer(layer).window = 16;
+  };
   LocalModel model(absl::StrCat(kData, "models/mistral/model.gguf"),
-                   {.kv_type = KvType::kF32, .activations_f32 = true, .window = 16});
+                   {.kv_type = KvType::kF32, .activations_f32 = true, .change_config = set_window});
   ExpectParity(model,
                ReadTestTensors(absl::StrCat(kData, "models/mistral/expected-window.safetensors")));
+}
+
+TEST(ReferenceTest, Llama4InSmallChunks) {
+  const auto set_chunks = [](ModelConfig& config) {
+    for (LayerConfig& layer : config.layers) {
+      if (layer.rope != LayerRope::kNone) layer.chunk = 32;
+    }
+    config.temperature_floor = 16;
+  };
+  LocalModel model(absl::StrCat(kData, "models/llama4/model.gguf"),
+                   {.kv_type = KvType::kF32, .activations_f32 = true, .change_config = set_chunks});
+  ExpectParity(model,
+               ReadTestTensors(absl::StrCat(kData, "models/llama4/expected-chunks.safetensors")));
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, FamilyReferenceTest, testing::ValuesIn(kFamilyModels));

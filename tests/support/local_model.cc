@@ -28,7 +28,7 @@ LocalModel::LocalModel(const std::string& path, Options options)
   config_ = file_.config;
   pool_ = std::make_unique<ThreadPool>(options.n_threads);
   const WeightSource& weights = Weights(path, options);
-  if (options.window > 0) config_.layers.assign(config_.n_layers, {.window = options.window});
+  if (options.change_config) options.change_config(config_);
   const ModelSlice slice{.layers = {0, config_.n_layers},
                          .kv_heads = {0, config_.n_kv_heads},
                          .experts = {},

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -27,7 +28,8 @@ class LocalModel {
     KvType kv_type = KvType::kF16;
     bool activations_f32 = false;
     int64_t kv_tokens = 4096;
-    int window = 0;                 // Of every layer, in place of what the file says.
+    // What a file cannot say may be put in here.
+    std::function<void(ModelConfig&)> change_config = nullptr;
     DataDirectory* data = nullptr;  // The weights come from shards: the file is imported here.
   };
   LocalModel(const std::string& path, Options options);
