@@ -52,6 +52,26 @@ inline constexpr std::array kW1W2W3 = {
     CheckpointName{kFfnDownExps, "model.layers.#.block_sparse_moe.experts.@.w2.weight"},
 };
 
+inline constexpr std::array kSharedExpert = {
+    CheckpointName{kSharedGateInp, "model.layers.#.mlp.shared_expert_gate.weight"},
+    CheckpointName{kFfnGateShexp, "model.layers.#.mlp.shared_expert.gate_proj.weight"},
+    CheckpointName{kFfnUpShexp, "model.layers.#.mlp.shared_expert.up_proj.weight"},
+    CheckpointName{kFfnDownShexp, "model.layers.#.mlp.shared_expert.down_proj.weight"},
+};
+inline constexpr std::array kSharedExperts = {
+    CheckpointName{kFfnGateShexp, "model.layers.#.mlp.shared_experts.gate_proj.weight"},
+    CheckpointName{kFfnUpShexp, "model.layers.#.mlp.shared_experts.up_proj.weight"},
+    CheckpointName{kFfnDownShexp, "model.layers.#.mlp.shared_experts.down_proj.weight"},
+};
+inline constexpr std::array kCorrectionBias = {
+    CheckpointName{kChoiceBias, "model.layers.#.mlp.gate.e_score_correction_bias"},
+};
+
+// A norm whose weights are 1 + w.
+constexpr CheckpointName NormLessOne(TensorRole role, std::string_view name) {
+  return {role, name, {}, 0, StoredForm::kRows, StoredAs::kLessOne};
+}
+
 // Every layer is dense.
 inline constexpr std::array kDenseKeys = {
     ConfigKey{"intermediate_size", &ModelConfig::dense_ffn_dim},
@@ -79,6 +99,25 @@ inline constexpr std::array kQwenRoutedKeys = {
     ConfigKey{"intermediate_size", &ModelConfig::dense_ffn_dim, 0},
     ConfigKey{"mlp_only_layers", ConfigRule::kDenseLayers},
     ConfigKey{"decoder_sparse_step", ConfigRule::kSparseStep, 1},
+};
+// DeepSeek's layers, the first of them dense.
+inline constexpr std::array kDeepSeekRoutedKeys = {
+    ConfigKey{"n_routed_experts", &ModelConfig::n_experts, std::nullopt, "num_local_experts"},
+    ConfigKey{"num_experts_per_tok", &ModelConfig::top_k},
+    ConfigKey{"moe_intermediate_size", &ModelConfig::ffn_dim},
+    ConfigKey{"intermediate_size", &ModelConfig::dense_ffn_dim, 0},
+    ConfigKey{"n_shared_experts", ConfigRule::kSharedExperts},
+    ConfigKey{"n_group", &ModelConfig::n_expert_groups, 1},
+    ConfigKey{"topk_group", &ModelConfig::n_groups_used, 1},
+    ConfigKey{"num_nextn_predict_layers", ConfigRule::kMoreLayers},
+    ConfigKey{"moe_layer_freq", OnlyValue{"1"}},
+    ConfigKey{"ep_size", ConfigRule::kIgnored},
+};
+// V3's routing, and that of models after it.
+inline constexpr std::array kSigmoidRoutingKeys = {
+    ConfigKey{"norm_topk_prob", &ModelConfig::norm_topk_prob, 1},
+    ConfigKey{"scoring_func", OnlyValue{"'sigmoid'"}},
+    ConfigKey{"topk_method", OnlyValue{"'noaux_tc'"}},
 };
 // A family whose files always say how many heads of k and v there are.
 inline constexpr std::array kKvHeadsKeys = {

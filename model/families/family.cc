@@ -145,6 +145,10 @@ int64_t ExtentOf(Extent extent, const ModelConfig& config) {
       return config.delta_value_dim;
     case Extent::kDeltaValues:
       return config.DeltaValues();
+    case Extent::kDeltaKey:
+      return config.delta_key_dim;
+    case Extent::kDeltaGroupValues:
+      return config.DeltaValues() / config.delta_key_heads;
   }
   return 0;
 }

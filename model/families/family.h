@@ -108,6 +108,8 @@ enum class Extent : uint8_t {
   kDeltaTwoPerHead,
   kDeltaValue,
   kDeltaValues,  // delta_value_heads * delta_value_dim.
+  kDeltaKey,
+  kDeltaGroupValues,  // Of the value heads that share a key head.
 };
 
 // Which shards a tensor lies in; kConfig: none, ModelConfig has what it says.
@@ -179,6 +181,12 @@ enum class ConfigRule : uint8_t {
   kWindowPeriod,     // of how many the last has none,
   kWindowStart,      // and the first that has one.
   kLocalTheta,       // The base of layers with a window.
+  kLeadingDense,     // That many layers before the others are dense.
+  kLastRouted,       // Layers behind that one are dense; -1: none.
+  kMlpLayerTypes,    // A list that says which layers are 'dense'.
+  kDeltaInterval,    // The last of every so many layers has attention, the others the delta rule.
+  kHeadNorms,        // Whether q and k have norms.
+  kTopkMethod,       // With 'greedy' there are no groups of experts.
   kAttentionScalar,  // Scores are divided by its root.
 };
 
@@ -213,6 +221,8 @@ struct CheckpointType {
   // The share of each head that turns where no key says another; 0: all, and none may.
   double partial_rotary = 0;
   int window_period = 0;  // Instead of the family's, where not 0.
+  Gating gating = Gating::kSoftmax;
+  std::string_view unused_tensors = {};  // Beginning of the names of tensors that are not used.
   std::span<const CheckpointName> tensors;
   std::span<const ConfigKey> keys = {};
 };

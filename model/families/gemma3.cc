@@ -7,24 +7,23 @@ namespace {
 constexpr auto kTensors =
     Join(tensors::kDecoder, tensors::kHeadNorms, tensors::kPostNorms, tensors::kDense);
 
-// Norms' weights are 1 + w.
-constexpr CheckpointName Norm(TensorRole role, std::string_view name) {
-  return {role, name, {}, 0, StoredForm::kRows, StoredAs::kLessOne};
-}
 constexpr CheckpointName kNames[] = {
     {TensorRole::kTokenEmbd, "model.embed_tokens.weight"},
-    Norm(TensorRole::kOutputNorm, "model.norm.weight"),
+    checkpoint::NormLessOne(TensorRole::kOutputNorm, "model.norm.weight"),
     {TensorRole::kOutput, "lm_head.weight"},
-    Norm(TensorRole::kAttnNorm, "model.layers.#.input_layernorm.weight"),
+    checkpoint::NormLessOne(TensorRole::kAttnNorm, "model.layers.#.input_layernorm.weight"),
     {TensorRole::kAttnQ, "model.layers.#.self_attn.q_proj.weight"},
     {TensorRole::kAttnK, "model.layers.#.self_attn.k_proj.weight"},
     {TensorRole::kAttnV, "model.layers.#.self_attn.v_proj.weight"},
     {TensorRole::kAttnOutput, "model.layers.#.self_attn.o_proj.weight"},
-    Norm(TensorRole::kAttnQNorm, "model.layers.#.self_attn.q_norm.weight"),
-    Norm(TensorRole::kAttnKNorm, "model.layers.#.self_attn.k_norm.weight"),
-    Norm(TensorRole::kAttnPostNorm, "model.layers.#.post_attention_layernorm.weight"),
-    Norm(TensorRole::kFfnNorm, "model.layers.#.pre_feedforward_layernorm.weight"),
-    Norm(TensorRole::kFfnPostNorm, "model.layers.#.post_feedforward_layernorm.weight"),
+    checkpoint::NormLessOne(TensorRole::kAttnQNorm, "model.layers.#.self_attn.q_norm.weight"),
+    checkpoint::NormLessOne(TensorRole::kAttnKNorm, "model.layers.#.self_attn.k_norm.weight"),
+    checkpoint::NormLessOne(TensorRole::kAttnPostNorm,
+                            "model.layers.#.post_attention_layernorm.weight"),
+    checkpoint::NormLessOne(TensorRole::kFfnNorm,
+                            "model.layers.#.pre_feedforward_layernorm.weight"),
+    checkpoint::NormLessOne(TensorRole::kFfnPostNorm,
+                            "model.layers.#.post_feedforward_layernorm.weight"),
     {TensorRole::kFfnGate, "model.layers.#.mlp.gate_proj.weight"},
     {TensorRole::kFfnUp, "model.layers.#.mlp.up_proj.weight"},
     {TensorRole::kFfnDown, "model.layers.#.mlp.down_proj.weight"},

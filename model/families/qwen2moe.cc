@@ -7,16 +7,8 @@ namespace {
 constexpr auto kTensors = Join(tensors::kDecoder, tensors::kQkvBiases, tensors::kDense,
                                tensors::kRouted, tensors::kShared, tensors::kSharedGate);
 
-constexpr auto kNames = Join(
-    checkpoint::kDecoder, checkpoint::kQkvBiases, checkpoint::kDense, checkpoint::kRouted,
-    std::array{
-        CheckpointName{TensorRole::kSharedGateInp, "model.layers.#.mlp.shared_expert_gate.weight"},
-        CheckpointName{TensorRole::kFfnGateShexp,
-                       "model.layers.#.mlp.shared_expert.gate_proj.weight"},
-        CheckpointName{TensorRole::kFfnUpShexp, "model.layers.#.mlp.shared_expert.up_proj.weight"},
-        CheckpointName{TensorRole::kFfnDownShexp,
-                       "model.layers.#.mlp.shared_expert.down_proj.weight"},
-    });
+constexpr auto kNames = Join(checkpoint::kDecoder, checkpoint::kQkvBiases, checkpoint::kDense,
+                             checkpoint::kRouted, checkpoint::kSharedExpert);
 constexpr auto kKeys =
     Join(checkpoint::kQwenRoutedKeys, checkpoint::kKvHeadsKeys, checkpoint::kNoWindowKeys,
          std::array{ConfigKey{"shared_expert_intermediate_size", &ModelConfig::shared_ffn_dim},

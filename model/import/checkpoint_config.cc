@@ -177,6 +177,9 @@ class ConfigReader {
     read_.type = type_;
     config_ = ImpliedConfig(*family_);
     config_.rope_pairing = type_->rope_pairing;
+    config_.gating = type_->gating != Gating::kSoftmax ? type_->gating : config_.gating;
+    config_.choice_bias = FindName(*type_, TensorRole::kChoiceBias) != nullptr;
+    config_.attention_gate = FindName(*type_, TensorRole::kDeltaQkv) != nullptr;
     return absl::OkStatus();
   }
 
@@ -200,12 +203,17 @@ class ConfigReader {
       roles.insert(roles.end(), has->roles.begin(), has->roles.end());
       return absl::OkStatus();
     }
+    const bool is_count = std::holds_alternative<int ModelConfig::*>(key.says);
+    if (is_count && file_.Mentions(name) && !file_.Has(name)) {
+      Store(key, 0);  // Null says that there is no such thing.
+      return absl::OkStatus();
+    }
     if (key.absent && !file_.Has(name)) {
       Store(key, *key.absent);
       return absl::OkStatus();
     }
     double value = 0;
-    if (std::holds_alternative<int ModelConfig::*>(key.says)) {
+    if (is_count) {
       SHOAL_ASSIGN_OR_RETURN(value, ReadCount(name));
     } else if (std::holds_alternative<bool ModelConfig::*>(key.says)) {
       SHOAL_ASSIGN_OR_RETURN(value, file_.GetBool(name));
@@ -252,9 +260,30 @@ class ConfigReader {
         config_.attention_scale = static_cast<float>(1 / std::sqrt(scalar));
         return absl::OkStatus();
       }
+      case ConfigRule::kHeadNorms: {
+        bool there = false;
+        if (file_.Has(key)) {
+          SHOAL_ASSIGN_OR_RETURN(there, file_.GetBool(key));
+        }
+        if (!there) config_.qk_norm = QkNorm::kNone;
+        return absl::OkStatus();
+      }
+      case ConfigRule::kTopkMethod:
+        return ReadTopkMethod(key);
       default:
         return absl::OkStatus();
     }
+  }
+
+  absl::Status ReadTopkMethod(std::string_view key) {
+    const std::string method = file_.Has(key) ? file_.Text(key) : "'greedy'";
+    if (method == "'group_limited_greedy'") return absl::OkStatus();
+    if (method != "'greedy'") {
+      return RefuseKey(key, "; only 'greedy' and 'group_limited_greedy' are computed here");
+    }
+    config_.n_expert_groups = 1;
+    config_.n_groups_used = 1;
+    return absl::OkStatus();
   }
 
   absl::Status ReadSharedExperts(std::string_view key) {
@@ -307,6 +336,19 @@ class ConfigReader {
     if (routed && config_.n_experts < 1) return Refuse("n_experts is 0, below 1");
     const bool any_dense = !routed || std::ranges::any_of(config_.layers, &LayerConfig::dense);
     if (!any_dense) config_.dense_ffn_dim = 0;
+    config_.n_expert_groups = std::max(config_.n_expert_groups, 1);
+    config_.n_groups_used = std::max(config_.n_groups_used, 1);
+    if (config_.n_expert_groups > 1 && config_.gating == Gating::kSigmoid) {
+      config_.group_rank = GroupRank::kBestTwo;
+    }
+    if (config_.norm_topk_prob) config_.topk_norm_floor = family_->topk_norm_floor;
+    const bool any_delta = std::ranges::any_of(
+        config_.layers, [](const LayerConfig& layer) { return layer.mixer == Mixer::kDeltaRule; });
+    if (!any_delta && FindName(*type_, TensorRole::kDeltaQkv) != nullptr) {
+      config_.conv_kernel = 0;
+      config_.delta_key_dim = config_.delta_key_heads = 0;
+      config_.delta_value_dim = config_.delta_value_heads = 0;
+    }
     const bool gated = FindName(*type_, TensorRole::kSharedGateInp) != nullptr;
     config_.shared_gate = gated && config_.shared_ffn_dim > 0;
     return absl::OkStatus();
@@ -315,6 +357,15 @@ class ConfigReader {
   absl::Status FinishHeads() {
     if (family_->scaled_embeddings) {
       config_.embedding_scale = std::sqrt(static_cast<float>(config_.hidden_dim));
+    }
+    if (FindName(*type_, TensorRole::kAttnKvA) != nullptr) {
+      // The cache holds one row for all heads.
+      config_.n_kv_heads = 1;
+      config_.head_dim =
+          std::min(config_.kv_lora_rank, kMaxDim) + std::min(config_.rope_dim, kMaxDim);
+      config_.attention_scale = static_cast<float>(
+          1 / std::sqrt(static_cast<double>(config_.nope_dim) + config_.rope_dim));
+      return absl::OkStatus();
     }
     if (config_.n_kv_heads == 0) config_.n_kv_heads = config_.n_heads;
     if (config_.head_dim != 0) return absl::OkStatus();

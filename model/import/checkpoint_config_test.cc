@@ -209,5 +209,97 @@ TEST(CheckpointConfigTest, NullIsAbsent) {
   EXPECT_TRUE(config.rope_divisors.empty());
 }
 
+constexpr char kDeepSeek[] =
+    R"("kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 6,
+       "n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 12,
+       "intermediate_size": 48, "n_shared_experts": 2, "first_k_dense_replace": 1, )";
+
+TEST(CheckpointConfigTest, LatentAttentionCachesOneRow) {
+  const ModelConfig v3 = Read(
+      "deepseek_v3", absl::StrCat(kDeepSeek, R"("q_lora_rank": 10, "n_group": 4, "topk_group": 2,
+          "num_key_value_heads": 4, "rope_scaling": {"type": "yarn", "factor": 8.0, "mscale": 1.0,
+          "mscale_all_dim": 1.0, "original_max_position_embeddings": 16}, )"));
+  EXPECT_EQ(v3.head_dim, 20);
+  EXPECT_EQ(v3.n_kv_heads, 1);
+  EXPECT_EQ(v3.rope_dim, 4);
+  EXPECT_EQ(v3.rope_pairing, RopePairing::kAdjacent);
+  EXPECT_EQ(v3.shared_ffn_dim, 24);
+  EXPECT_TRUE(v3.IsDense(0) && !v3.IsDense(1));
+  EXPECT_TRUE(v3.choice_bias && v3.norm_topk_prob);
+  EXPECT_EQ(v3.gating, Gating::kSigmoid);
+  EXPECT_EQ(v3.group_rank, GroupRank::kBestTwo);
+  EXPECT_EQ(v3.routed_scale, 2.5F);
+  const double m = 0.1 * std::log(8.0) + 1;
+  EXPECT_FLOAT_EQ(v3.attention_scale, static_cast<float>(m * m / std::sqrt(12.0)));
+  EXPECT_EQ(v3.rope_magnitude, 1.0F);  // Both logarithms alike.
+  const ModelConfig v2 =
+      Read("deepseek_v2", absl::StrCat(kDeepSeek, R"("q_lora_rank": null, "n_group": 4,
+          "topk_group": 2, "topk_method": "greedy", )"));
+  EXPECT_EQ(v2.q_lora_rank, 0);
+  EXPECT_EQ(v2.gating, Gating::kSoftmax);
+  EXPECT_EQ(v2.n_expert_groups, 1);
+  EXPECT_FALSE(v2.choice_bias || v2.norm_topk_prob);
+  const ModelConfig limited =
+      Read("deepseek_v2", absl::StrCat(kDeepSeek, R"("q_lora_rank": null, "n_group": 4,
+          "topk_group": 2, "topk_method": "group_limited_greedy", )"));
+  EXPECT_EQ(limited.n_expert_groups, 4);
+  EXPECT_EQ(limited.n_groups_used, 2);
+  EXPECT_EQ(limited.group_rank, GroupRank::kBest);
+  EXPECT_THAT(std::string(ReadText("deepseek_v2", absl::StrCat(kDeepSeek, R"("q_lora_rank": null,
+                  "topk_method": "moon", )"))
+                              .status()
+                              .message()),
+              HasSubstr("key 'topk_method' is 'moon'; only 'greedy' and 'group_limited_greedy'"));
+}
+
+TEST(CheckpointConfigTest, DenseLayersAreCountedOrListed) {
+  const auto dense = [](std::string_view type, std::string_view more) {
+    const ModelConfig config = Read(type, more);
+    return std::vector<bool>{config.IsDense(0), config.IsDense(1), config.IsDense(2)};
+  };
+  const auto flash = [&](std::string_view more) {
+    return dense("glm4_moe_lite",
+                 absl::StrCat(kDeepSeek, R"("q_lora_rank": 10, )", std::string(more)));
+  };
+  EXPECT_THAT(flash(""), ElementsAre(true, false, false));
+  EXPECT_THAT(flash(R"("mlp_layer_types": ["sparse", "dense", "sparse"], )"),
+              ElementsAre(false, true, false));
+  constexpr char kErnie[] =
+      R"("moe_num_experts": 8, "moe_k": 2, "moe_intermediate_size": 12, "intermediate_size": 48,
+         "num_key_value_heads": 2, "moe_layer_end_index": )";
+  EXPECT_THAT(dense("ernie4_5_moe", absl::StrCat(kErnie, "-1, ")), ElementsAre(true, false, false));
+  EXPECT_THAT(dense("ernie4_5_moe", absl::StrCat(kErnie, R"(1, "moe_layer_start_index": 0, )")),
+              ElementsAre(false, false, true));
+  EXPECT_THAT(dense("ernie4_5_moe", absl::StrCat(kErnie, R"(-1, "moe_layer_interval": 2, )")),
+              ElementsAre(true, false, true));
+}
+
+TEST(CheckpointConfigTest, LayersMayMixPositionsOtherwise) {
+  constexpr char kMoe[] =
+      R"("num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 12,
+         "intermediate_size": 48, "num_key_value_heads": 2, )";
+  const auto mixers = [](std::string_view type, std::string_view more) {
+    const ModelConfig config = Read(type, more);
+    return std::vector<Mixer>{config.MixerOf(0), config.MixerOf(1), config.MixerOf(2)};
+  };
+  using enum Mixer;
+  EXPECT_THAT(mixers("lfm2_moe", absl::StrCat(kMoe, R"("layer_types": ["conv", "full_attention",
+                                                       "conv"], )")),
+              ElementsAre(kShortConvolution, kAttention, kShortConvolution));
+  constexpr char kNext[] =
+      R"("shared_expert_intermediate_size": 12, "linear_key_head_dim": 8, "head_dim": 16,
+         "linear_value_head_dim": 8, "linear_num_key_heads": 2, "linear_num_value_heads": 4, )";
+  EXPECT_THAT(mixers("qwen3_next", absl::StrCat(kMoe, kNext)),
+              ElementsAre(kDeltaRule, kDeltaRule, kDeltaRule));
+  EXPECT_THAT(mixers("qwen3_next", absl::StrCat(kMoe, kNext, R"("full_attention_interval": 2, )")),
+              ElementsAre(kDeltaRule, kAttention, kDeltaRule));
+  EXPECT_EQ(Read("qwen3_next", absl::StrCat(kMoe, kNext)).rope_dim, 4);
+  EXPECT_THAT(std::string(ReadText("lfm2_moe", absl::StrCat(kMoe, R"("layer_types":
+                  ["conv", "linear_attention", "conv"], )"))
+                              .status()
+                              .message()),
+              HasSubstr("key 'layer_types.1' is 'linear_attention', which is not computed"));
+}
+
 }  // namespace
 }  // namespace shoal

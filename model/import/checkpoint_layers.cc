@@ -26,7 +26,7 @@ class LayersReader {
 
   absl::Status Read() {
     SHOAL_RETURN_IF_ERROR(ReadDense());
-    SHOAL_RETURN_IF_ERROR(ReadWindows());
+    SHOAL_RETURN_IF_ERROR(ReadKinds());
     const bool alike = std::ranges::all_of(
         layers_, [](const LayerConfig& layer) { return layer == LayerConfig{}; });
     if (!alike) config_.layers = std::move(layers_);
@@ -79,15 +79,37 @@ class LayersReader {
     }
     SHOAL_ASSIGN_OR_RETURN(const int step, ReadCountOr(ConfigRule::kSparseStep, 1));
     if (step < 1) return Refuse(*Find(ConfigRule::kSparseStep), ", below 1");
-    for (int layer = 0; layer < config_.n_layers; ++layer) {
-      if ((layer + 1) % step != 0) layers_[static_cast<size_t>(layer)].dense = true;
+    SHOAL_ASSIGN_OR_RETURN(int n_leading, ReadCountOr(ConfigRule::kLeadingDense, 0));
+    int last = config_.n_layers - 1;
+    if (const auto key = Find(ConfigRule::kLastRouted); key && file_.Text(*key) != "-1") {
+      SHOAL_ASSIGN_OR_RETURN(last, ReadCount(*key));
+    }
+    const auto types = Find(ConfigRule::kMlpLayerTypes);
+    if (types) {
+      SHOAL_RETURN_IF_ERROR(CheckLength(*types));
+      n_leading = 0;
+    }
+    for (int i = 0; i < config_.n_layers; ++i) {
+      LayerConfig& layer = layers_[static_cast<size_t>(i)];
+      layer.dense = layer.dense || (i + 1) % step != 0 || i < n_leading || i > last;
+      if (!types) continue;
+      const std::string key = absl::StrCat(*types, ".", i);
+      layer.dense = file_.Text(key) == "'dense'";
+      if (layer.dense || file_.Text(key) == "'sparse'") continue;
+      return Refuse(key, "; only 'dense' and 'sparse' are computed here");
     }
     return absl::OkStatus();
   }
 
-  // Which layers have a window: those that layer_types names, or all from max_window_layers on but
-  // the last of every period. One that covers the whole context is none.
-  absl::Status ReadWindows() {
+  absl::Status CheckLength(const std::string& key) const {
+    if (file_.Length(key) == layers_.size()) return absl::OkStatus();
+    return Refuse(key, absl::StrCat(" of ", file_.Length(key), " entries, not num_hidden_layers, ",
+                                    layers_.size()));
+  }
+
+  // What layers mix positions with, and which have a window: as layer_types says, or else all from
+  // max_window_layers on but the last of every period. One that covers the whole context is none.
+  absl::Status ReadKinds() {
     SHOAL_ASSIGN_OR_RETURN(int window, ReadCountOr(ConfigRule::kWindow, 0));
     if (RowOf(ConfigRule::kWindowSwitch) != nullptr) {
       bool on = false;
@@ -100,36 +122,42 @@ class LayersReader {
     SHOAL_ASSIGN_OR_RETURN(const int period, ReadCountOr(ConfigRule::kWindowPeriod, usual_period));
     if (window > 0 && period < 1) return Refuse(*Find(ConfigRule::kWindowPeriod), ", below 1");
     SHOAL_ASSIGN_OR_RETURN(const int first, ReadCountOr(ConfigRule::kWindowStart, 0));
-    const uint64_t n_types = file_.Length("layer_types");
-    if (n_types != 0 && n_types != layers_.size()) {
-      return Refuse(
-          "layer_types",
-          absl::StrCat(" of ", n_types, " entries, not num_hidden_layers, ", layers_.size()));
-    }
+    if (file_.Has("layer_types")) return ReadLayerTypes(window);
+    SHOAL_ASSIGN_OR_RETURN(const int interval, ReadCountOr(ConfigRule::kDeltaInterval, 1));
+    if (interval < 1) return Refuse(*Find(ConfigRule::kDeltaInterval), ", below 1");
     for (int i = 0; i < config_.n_layers; ++i) {
-      bool local = window > 0 && i >= first && (i + 1) % period != 0;
-      if (n_types > 0) {
-        SHOAL_ASSIGN_OR_RETURN(local, IsLocal(i, window));
-      }
-      if (!local) continue;
       LayerConfig& layer = layers_[static_cast<size_t>(i)];
-      if (window < config_.context_length) layer.window = window;
-      if (config_.local_rope_theta != 0) layer.rope = LayerRope::kLocal;
+      if (window > 0 && i >= first && (i + 1) % period != 0) SetWindow(window, &layer);
+      if ((i + 1) % interval != 0) layer.mixer = Mixer::kDeltaRule;
     }
     return absl::OkStatus();
   }
 
-  absl::StatusOr<bool> IsLocal(int layer, int window) const {
-    const std::string key = absl::StrCat("layer_types.", layer);
-    const std::string type = file_.Text(key);
-    if (type == "'full_attention'") return false;
-    if (type == "'sliding_attention'" && window > 0) return true;
-    if (type != "'sliding_attention'") {
-      return Refuse(key, RowOf(ConfigRule::kWindow) != nullptr
-                             ? "; only 'full_attention' and 'sliding_attention' are computed here"
-                             : "; only 'full_attention' is computed here");
+  void SetWindow(int window, LayerConfig* layer) const {
+    if (window < config_.context_length) layer->window = window;
+    if (config_.local_rope_theta != 0) layer->rope = LayerRope::kLocal;
+  }
+
+  absl::Status ReadLayerTypes(int window) {
+    SHOAL_RETURN_IF_ERROR(CheckLength("layer_types"));
+    const auto has = [this](TensorRole role) { return FindName(type_, role) != nullptr; };
+    for (int i = 0; i < config_.n_layers; ++i) {
+      const std::string key = absl::StrCat("layer_types.", i);
+      const std::string type = file_.Text(key);
+      LayerConfig& layer = layers_[static_cast<size_t>(i)];
+      if (type == "'full_attention'") continue;
+      if (type == "'sliding_attention'" && RowOf(ConfigRule::kWindow) != nullptr) {
+        if (window == 0) return Refuse(key, ", but no window is given or it is switched off");
+        SetWindow(window, &layer);
+      } else if (type == "'conv'" && has(TensorRole::kConv)) {
+        layer.mixer = Mixer::kShortConvolution;
+      } else if (type == "'linear_attention'" && has(TensorRole::kDeltaQkv)) {
+        layer.mixer = Mixer::kDeltaRule;
+      } else {
+        return Refuse(key, ", which is not computed for this model_type");
+      }
     }
-    return Refuse(key, ", but no window is given or it is switched off");
+    return absl::OkStatus();
   }
 
   const JsonValues& file_;

@@ -164,7 +164,9 @@ class RecipeMaker {
                                    segment.taken, "; use another model"));
       }
       part.cut = segment.cut;
-      part.n_rows = part.n_rows / segment.taken * segment.cut.length;
+      if (segment.cut.length != segment.taken) {
+        part.n_rows = part.n_rows / segment.taken * segment.cut.length;
+      }
       wanted.at(axis) = wanted.at(axis) / segment.taken * segment.cut.period;
     }
     if (recipe->transposed_rows > 0) part.stored.cols = wanted.back();
@@ -292,6 +294,7 @@ class RecipeMaker {
       const std::string& name = checkpoint_.tensors()[i].info->name;
       // Old exports store RoPE's frequencies, which follow from config.json.
       if (used_[i] || name.ends_with("rotary_emb.inv_freq") || IsOfMoreLayers(name)) continue;
+      if (!type_.unused_tensors.empty() && name.starts_with(type_.unused_tensors)) continue;
       return Refuse(name, absl::StrCat("is no part of model_type ", std::string(type_.model_type),
                                        " with ", config_.n_layers, " layers and ",
                                        config_.n_experts, " experts; use another model"));

@@ -27,8 +27,8 @@ constexpr std::string_view kFactor[] = {"factor"};
 constexpr std::string_view kDynamic[] = {"factor",    "alpha",  "beta_fast",
                                          "beta_slow", "mscale", "mscale_all_dim"};
 constexpr std::string_view kLlama3[] = {"factor", "low_freq_factor", "high_freq_factor"};
-constexpr std::string_view kYarn[] = {"factor", "beta_fast", "beta_slow", "truncate",
-                                      "attention_factor"};
+constexpr std::string_view kYarn[] = {"factor",           "beta_fast", "beta_slow",     "truncate",
+                                      "attention_factor", "mscale",    "mscale_all_dim"};
 constexpr std::string_view kLong[] = {"factor",           "short_factor", "long_factor",
                                       "attention_factor", "short_mscale", "long_mscale"};
 constexpr RopeKind kKinds[] = {{"default", {}},     {"linear", kFactor}, {"dynamic", kDynamic},
@@ -130,6 +130,7 @@ class RopeReader {
 
   // How much of each head turns.
   absl::Status ReadShare() {
+    if (config_.HasLatentAttention()) return absl::OkStatus();  // It has a part of its own.
     config_.rope_dim = config_.head_dim;
     const std::string name = "partial_rotary_factor";
     const std::string key = file_.Has(Key(name)) ? Key(name) : name;
@@ -165,6 +166,10 @@ class RopeReader {
 
   absl::StatusOr<double> ReadPositiveOr(std::string_view member, double absent) const {
     return file_.Has(Key(member)) ? ReadPositive(member) : absent;
+  }
+
+  absl::StatusOr<double> ReadNumberOr(std::string_view member, double absent) const {
+    return file_.Has(Key(member)) ? file_.GetFloat(Key(member)) : absent;
   }
 
   // The context that the model was first trained for. Some files say it beside the object.
@@ -238,8 +243,26 @@ class RopeReader {
                                          "; only bases above 1 are computed with it"));
     }
     config_.rope_divisors = YarnDivisors(yarn, config_.rope_theta, config_.rope_dim);
-    SHOAL_ASSIGN_OR_RETURN(const double magnitude,
-                           ReadPositiveOr("attention_factor", YarnMagnitude(yarn.factor)));
+    return ReadYarnMagnitude(yarn.factor);
+  }
+
+  // DeepSeek's files have the factors of two logarithms: the first one's magnitude, divided by the
+  // second one's, is that of cosines and sines; the second one's square that of scores.
+  absl::Status ReadYarnMagnitude(double factor) {
+    SHOAL_ASSIGN_OR_RETURN(const double mscale, ReadNumberOr("mscale", 0));
+    SHOAL_ASSIGN_OR_RETURN(const double mscale_all_dim, ReadNumberOr("mscale_all_dim", 0));
+    const auto magnitude_of = [factor](double scale) {
+      return (YarnMagnitude(factor) - 1) * scale + 1;
+    };
+    double magnitude = YarnMagnitude(factor);
+    if (mscale != 0 && mscale_all_dim != 0) {
+      magnitude = magnitude_of(mscale) / magnitude_of(mscale_all_dim);
+    }
+    if (config_.HasLatentAttention()) {
+      const double scores = magnitude_of(mscale_all_dim);
+      config_.attention_scale = static_cast<float>(config_.attention_scale * scores * scores);
+    }
+    SHOAL_ASSIGN_OR_RETURN(magnitude, ReadPositiveOr("attention_factor", magnitude));
     config_.rope_magnitude = static_cast<float>(magnitude);
     return absl::OkStatus();
   }

@@ -273,7 +273,7 @@ const FolderCase kFolderCases[] = {
     Config("RopeOfOtherLayers", "rope_parameters", R"({"full_attention": {}, "moon": {}})",
            "key 'rope_parameters.moon' is an object, which is not known beside 'full_attention'"),
     Config("LayerTypes", "layer_types", R"(["linear_attention"])",
-           "key 'layer_types.0' is 'linear_attention'"),
+           "key 'layer_types.0' is 'linear_attention', which is not computed"),
     Config(
         "Quantization", "quantization_config", R"({"quant_method": "gptq"})",
         "key 'quantization_config.quant_method' is 'gptq'; only 'fp8' and 'mxfp4' are read here"),

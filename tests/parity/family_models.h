@@ -16,15 +16,29 @@ struct FolderModel {
   const char* name;
   const char* expected = "expected.safetensors";
 };
-inline constexpr FolderModel kFolderModels[] = {
-    {"gemma3"},         {"gpt_oss"},
-    {"granitemoe"},     {"internlm2"},
-    {"hunyuan_v1_moe"}, {"llama"},
-    {"llama32"},        {"mistral", "expected-window.safetensors"},
-    {"mixtral"},        {"olmoe"},
-    {"phi3"},           {"phi3_window"},
-    {"phimoe"},         {"qwen2"},
-    {"qwen2_moe"},      {"qwen3"},
-    {"qwen3_moe"},      {"qwen3_moe_mixed"}};
+inline constexpr FolderModel kFolderModels[] = {{"deepseek_v2_lite"},
+                                                {"deepseek_v3"},
+                                                {"ernie4_5_moe"},
+                                                {"gemma3"},
+                                                {"glm4_moe"},
+                                                {"gpt_oss"},
+                                                {"granitemoe"},
+                                                {"internlm2"},
+                                                {"hunyuan_v1_moe"},
+                                                {"lfm2_moe"},
+                                                {"llama"},
+                                                {"llama32"},
+                                                {"mistral", "expected-window.safetensors"},
+                                                {"mixtral"},
+                                                {"olmoe"},
+                                                {"phi3"},
+                                                {"phi3_window"},
+                                                {"phimoe"},
+                                                {"qwen2"},
+                                                {"qwen2_moe"},
+                                                {"qwen3"},
+                                                {"qwen3_moe"},
+                                                {"qwen3_moe_mixed"},
+                                                {"qwen3_next"}};
 
 }  // namespace shoal
