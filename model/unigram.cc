@@ -15,7 +15,7 @@ namespace shoal {
 namespace {
 
 constexpr double kUnknownPenalty = 10;
-constexpr size_t kMaxToken = 1024;                    // No real one is longer; bounds the work.
+constexpr size_t kMaxToken = 1024;                   // No real one is longer; bounds the work.
 constexpr size_t kMaxTokenBytes = size_t{16} << 20;  // Of all; the widest vocabularies have 4 MB.
 
 }  // namespace

@@ -44,7 +44,8 @@ TEST_P(GgufConfigTest, IsRefusedByItsRule) {
 const GgufCase kKeyCases[] = {
     {"UnknownArchitecture",
      [](auto& f) { f.Key("general.architecture").value = GgufText("mamba9"); },
-     "architecture 'mamba9' is not supported; use a model of one of these: deepseek2, ernie4_5-moe, "},
+     "architecture 'mamba9' is not supported; use a model of one of these: deepseek2, "
+     "ernie4_5-moe, "},
     {"NoArchitecture", [](auto& f) { f.RemoveKey("general.architecture"); },
      "key 'general.architecture' is missing"},
     {"NoLayers", [](auto& f) { f.RemoveKey("qwen3moe.block_count"); },
