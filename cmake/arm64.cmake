@@ -9,5 +9,6 @@ set(PKG_CONFIG_EXECUTABLE aarch64-linux-gnu-pkg-config)
 # than half of the time.
 set(SHOAL_QEMU_CPU max,pauth-impdef=on)
 set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64-static -cpu ${SHOAL_QEMU_CPU})
-# Its development package excludes this machine's own.
+# Their development packages exclude this machine's own.
 set(prometheus-cpp_DIR ${CMAKE_CURRENT_LIST_DIR}/arm64)
+set(yaml-cpp_DIR ${CMAKE_CURRENT_LIST_DIR}/arm64)

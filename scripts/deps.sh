@@ -73,7 +73,7 @@ arm64 libfmt-dev:arm64       spdlog formats with it
 arm64 libpcre2-dev:arm64     splits text into words
 arm64 libutf8proc-dev:arm64  Unicode normal forms and classes
 arm64 libprometheus-cpp-core1.0:arm64  the text of /metrics; its -dev excludes this machine's own
-arm64 libyaml-cpp-dev:arm64  the boxes that `shoal plan` reads
+arm64 libyaml-cpp0.7:arm64     the boxes that `shoal plan` reads; its -dev excludes this machine's own
 arm64 libssl-dev:arm64       hashes and signatures
 arm64 libgtest-dev:arm64     unit tests
 arm64 libgmock-dev:arm64     matchers of the unit tests

@@ -1,20 +1,16 @@
 // import, models and shards at the command line, as an operator uses them.
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <string>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/cli/command_test.h"
 #include "tests/support/gguf_builder.h"
 
 namespace shoal {
@@ -28,32 +24,11 @@ using ::testing::Not;
 
 constexpr char kModel[] = "models/tales-moe-11m-q8_0.gguf";
 
-struct Result {
-  int exit_code = -1;
-  std::string out;
-  std::string err;
-};
-
-class ModelsTest : public ::testing::Test {
+class ModelsTest : public CommandTest {
  protected:
-  ~ModelsTest() override { std::filesystem::remove_all(dir_); }
-
-  std::string Path(const std::string& name) const { return dir_ + "/" + name; }
-
-  Result RunShoal(const std::string& arguments) const {
-    const std::string line = std::string(SHOAL_BINARY) + " " + arguments + " --data-dir " +
-                             Path("data") + " </dev/null >" + Path("out") + " 2>" + Path("err");
-    const int status = std::system(line.c_str());
-    Result result;
-    if (WIFEXITED(status)) result.exit_code = WEXITSTATUS(status);
-    result.out = Read(Path("out"));
-    result.err = Read(Path("err"));
-    return result;
-  }
-
   // Imports the model; its id.
   std::string Import(const std::string& flags = "") const {
-    const Result result = RunShoal(std::string("import ") + kModel + " " + flags);
+    const CommandResult result = RunShoal(std::string("import ") + kModel + " " + flags);
     EXPECT_EQ(result.exit_code, 0) << result.err;
     return result.out.substr(0, result.out.find('\n'));
   }
@@ -67,26 +42,14 @@ class ModelsTest : public ::testing::Test {
     ADD_FAILURE() << "no shard";
     return {};
   }
-
-  static std::string Read(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-  }
-
- private:
-  const std::string dir_ = [] {
-    std::string name = ::testing::TempDir() + "shoal_models_XXXXXX";
-    EXPECT_NE(mkdtemp(name.data()), nullptr);
-    return name;
-  }();
 };
 
 TEST_F(ModelsTest, ImportPrintsTheIdAndListShowsIt) {
   const std::string id = Import();
   EXPECT_EQ(id.size(), 64);
-  const Result list = RunShoal("models list");
+  const CommandResult list = RunShoal("models list");
   EXPECT_THAT(list.out, AllOf(HasSubstr(id), HasSubstr("tales-moe"), HasSubstr("105/105 shards")));
-  const Result again = RunShoal(std::string("import ") + kModel);
+  const CommandResult again = RunShoal(std::string("import ") + kModel);
   EXPECT_EQ(again.out, id + "\n");
   EXPECT_THAT(again.err, HasSubstr("imported before"));
 }
@@ -94,7 +57,7 @@ TEST_F(ModelsTest, ImportPrintsTheIdAndListShowsIt) {
 TEST_F(ModelsTest, RemoveTakesAPrefixAndCollectFreesTheShards) {
   const std::string id = Import();
   EXPECT_EQ(RunShoal("models gc").out, "freed 0 B\n");
-  const Result removed = RunShoal("models rm " + id.substr(0, 8));
+  const CommandResult removed = RunShoal("models rm " + id.substr(0, 8));
   EXPECT_EQ(removed.exit_code, 0) << removed.err;
   EXPECT_THAT(removed.out, HasSubstr(id));
   EXPECT_EQ(RunShoal("models gc").out, "freed 11.7 MB\n");
@@ -103,28 +66,28 @@ TEST_F(ModelsTest, RemoveTakesAPrefixAndCollectFreesTheShards) {
 
 TEST_F(ModelsTest, AnUnknownOrAmbiguousModelIsNamed) {
   const std::string id = Import();
-  const Result none = RunShoal("models rm nosuch");
+  const CommandResult none = RunShoal("models rm nosuch");
   EXPECT_EQ(none.exit_code, 1);
   EXPECT_THAT(none.err, AllOf(HasSubstr("nosuch"), HasSubstr(id)));
   ASSERT_NE(Import("--model-name twin"), id);
-  const Result twin = RunShoal("models rm twin");
+  const CommandResult twin = RunShoal("models rm twin");
   EXPECT_EQ(twin.exit_code, 0) << twin.err;
   EXPECT_EQ(RunShoal("shards verify --model nosuch").exit_code, 1);
 }
 
 TEST_F(ModelsTest, VerifyNamesWhatIsCorruptAndWhatIsMissing) {
   Import();
-  const Result good = RunShoal("shards verify");
+  const CommandResult good = RunShoal("shards verify");
   EXPECT_EQ(good.exit_code, 0) << good.err;
   EXPECT_THAT(good.out, HasSubstr("105 shards good, 0 corrupt, 0 missing"));
   const std::filesystem::path shard = SomeShard();
   std::fstream(shard, std::ios::binary | std::ios::in | std::ios::out).seekp(80).write("????", 4);
-  const Result corrupt = RunShoal("shards verify --model tales-moe");
+  const CommandResult corrupt = RunShoal("shards verify --model tales-moe");
   EXPECT_EQ(corrupt.exit_code, 1);
   EXPECT_THAT(corrupt.out,
               AllOf(HasSubstr("corrupt: tales-moe: "), HasSubstr(shard.filename().string()),
                     HasSubstr("104 shards good, 1 corrupt, 0 missing")));
-  const Result missing = RunShoal("shards verify");  // The corrupt one has been deleted.
+  const CommandResult missing = RunShoal("shards verify");  // The corrupt one has been deleted.
   EXPECT_EQ(missing.exit_code, 1);
   EXPECT_THAT(missing.out, AllOf(HasSubstr("missing: tales-moe: "),
                                  HasSubstr("104 shards good, 0 corrupt, 1 missing")));
@@ -136,7 +99,7 @@ TEST_F(ModelsTest, BadUsageAndBadFilesSaySo) {
   EXPECT_EQ(RunShoal("import").exit_code, 2);
   EXPECT_EQ(RunShoal("models").exit_code, 2);
   EXPECT_EQ(RunShoal("shards").exit_code, 2);
-  const Result none = RunShoal("import /nowhere.gguf");
+  const CommandResult none = RunShoal("import /nowhere.gguf");
   EXPECT_EQ(none.exit_code, 1);
   EXPECT_THAT(none.err, HasSubstr("/nowhere.gguf"));
   EXPECT_THAT(none.out, IsEmpty());
@@ -149,7 +112,7 @@ TEST_F(ModelsTest, BadUsageAndBadFilesSaySo) {
 
 TEST_F(ModelsTest, QuantizingMakesAnotherModelAndSaysWhatItLost) {
   const std::string plain = Import();
-  const Result small = RunShoal(std::string("import ") + kModel + " --quantize q4_k_m");
+  const CommandResult small = RunShoal(std::string("import ") + kModel + " --quantize q4_k_m");
   ASSERT_EQ(small.exit_code, 0) << small.err;
   EXPECT_NE(small.out, plain + "\n");
   EXPECT_THAT(small.err, ContainsRegex("blk.5.ffn_up_exps.weight +Q4_K +relative RMS"));
@@ -158,11 +121,11 @@ TEST_F(ModelsTest, QuantizingMakesAnotherModelAndSaysWhatItLost) {
   EXPECT_THAT(small.err, Not(HasSubstr("norm")));
   EXPECT_THAT(small.err, Not(HasSubstr("gate_inp")));
   EXPECT_THAT(RunShoal("models list").out, AllOf(HasSubstr("11.7 MB"), HasSubstr("7.9 MB")));
-  const Result again = RunShoal(std::string("import ") + kModel + " --quantize q4_k_m");
+  const CommandResult again = RunShoal(std::string("import ") + kModel + " --quantize q4_k_m");
   EXPECT_EQ(again.out, small.out);
   EXPECT_THAT(again.err, HasSubstr("imported before"));
   EXPECT_EQ(Import(), plain);
-  const Result mixed =
+  const CommandResult mixed =
       RunShoal(std::string("import ") + kModel + " --quantize q4_k_m --experts-type tq1_0");
   EXPECT_THAT(mixed.err, ContainsRegex("blk.5.ffn_up_exps.weight +TQ1_0 +relative RMS"));
 }
@@ -175,7 +138,7 @@ TEST_F(ModelsTest, QuantizingNeverMakesAnythingLarger) {
 
 TEST_F(ModelsTest, QuantizingRefusesWhatItCannotDo) {
   const std::string import = std::string("import ") + kModel;
-  const Result mix = RunShoal(import + " --quantize q3_k");
+  const CommandResult mix = RunShoal(import + " --quantize q3_k");
   EXPECT_EQ(mix.exit_code, 2);
   EXPECT_THAT(mix.err, HasSubstr("q3_k is none of q8_0, q4_0, q4_k_m"));
   EXPECT_EQ(RunShoal(import + " --experts-type q4_0").exit_code, 2);
@@ -187,7 +150,7 @@ TEST_F(ModelsTest, QuantizingRefusesWhatItCannotDo) {
   std::string bytes = Read("tests/data/models/qwen3_moe/model.gguf");
   std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(bytes.size() / 2), 4096, '\xFF');
   std::ofstream(Path("nan.gguf"), std::ios::binary) << bytes;
-  const Result nan = RunShoal("import " + Path("nan.gguf") + " --quantize q4_0");
+  const CommandResult nan = RunShoal("import " + Path("nan.gguf") + " --quantize q4_0");
   EXPECT_EQ(nan.exit_code, 1);
   EXPECT_THAT(nan.err, HasSubstr("holds an infinity, a NaN, or weights too large"));
 }
@@ -215,17 +178,17 @@ TEST_F(ModelsTest, AnImatrixIsReadAndChecked) {
                     Path("imatrix.gguf"));
   };
   const uint64_t n_cols = 256;
-  const Result good = import(Imatrix(n_cols, 1, 8.0F, 2.0F));
+  const CommandResult good = import(Imatrix(n_cols, 1, 8.0F, 2.0F));
   EXPECT_EQ(good.exit_code, 0) << good.err;
   // All columns alike is what no imatrix means; one that nobody counted is none.
-  const Result plain = RunShoal(std::string("import ") + kModel + " --quantize q4_0");
+  const CommandResult plain = RunShoal(std::string("import ") + kModel + " --quantize q4_0");
   EXPECT_EQ(good.out, plain.out);
   EXPECT_EQ(import(Imatrix(n_cols, 1, 0.0F, 0.0F)).out, plain.out);
   GgufBuilder uneven = Imatrix(n_cols, 1, 8.0F, 2.0F);
   for (size_t i = 0; i < uneven.tensors[0].data.size(); i += 8) {
     uneven.tensors[0].data.replace(i, 4, Le32(std::bit_cast<uint32_t>(1000.0F)));
   }
-  const Result weighted = import(uneven);
+  const CommandResult weighted = import(uneven);
   EXPECT_EQ(weighted.exit_code, 0) << weighted.err;
   EXPECT_NE(weighted.out, plain.out);
 

@@ -1,18 +1,13 @@
 // eval, heat and what import does with heat, at the command line, as whoever makes a model smaller
 // uses them.
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <cstdint>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <string>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "tests/cli/command_test.h"
 
 namespace shoal {
 namespace {
@@ -24,56 +19,23 @@ using ::testing::HasSubstr;
 constexpr char kModel[] = "models/tales-moe-11m-q8_0.gguf";
 constexpr char kText[] = "models/README.md";
 
-struct Result {
-  int exit_code = -1;
-  std::string out;
-  std::string err;
-};
-
-class QualityTest : public ::testing::Test {
+class QualityTest : public CommandTest {
  protected:
-  ~QualityTest() override { std::filesystem::remove_all(dir_); }
-
-  std::string Path(const std::string& name) const { return dir_ + "/" + name; }
-
-  Result RunShoal(const std::string& arguments) const {
-    const std::string line = std::string(SHOAL_BINARY) + " " + arguments + " --data-dir " +
-                             Path("data") + " </dev/null >" + Path("out") + " 2>" + Path("err");
-    const int status = std::system(line.c_str());
-    Result result;
-    if (WIFEXITED(status)) result.exit_code = WEXITSTATUS(status);
-    result.out = Read(Path("out"));
-    result.err = Read(Path("err"));
-    return result;
-  }
-
   // `shoal eval`'s JSON about a model and the text.
   nlohmann::json Eval(const std::string& model, const std::string& flags = "") const {
-    const Result result = RunShoal("eval " + model + " --text " + kText +
-                                   " --ctx-size 128 --tokens 512 --json " + flags);
+    const CommandResult result = RunShoal("eval " + model + " --text " + kText +
+                                          " --ctx-size 128 --tokens 512 --json " + flags);
     EXPECT_EQ(result.exit_code, 0) << result.err;
     return result.exit_code == 0 ? nlohmann::json::parse(result.out) : nlohmann::json();
   }
 
   // The name of the model that an import makes.
   std::string Import(const std::string& name, const std::string& flags) const {
-    const Result result =
+    const CommandResult result =
         RunShoal(std::string("import ") + kModel + " --model-name " + name + " " + flags);
     EXPECT_EQ(result.exit_code, 0) << result.err;
     return name;
   }
-
-  static std::string Read(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-  }
-
- private:
-  const std::string dir_ = [] {
-    std::string name = ::testing::TempDir() + "shoal_quality_XXXXXX";
-    EXPECT_NE(mkdtemp(name.data()), nullptr);
-    return name;
-  }();
 };
 
 TEST_F(QualityTest, SmallerModelsLoseMoreAgainstWhatTheyWereMadeFrom) {
@@ -96,11 +58,12 @@ TEST_F(QualityTest, SmallerModelsLoseMoreAgainstWhatTheyWereMadeFrom) {
 
 TEST_F(QualityTest, EvalSaysForPeopleWhatItMeasured) {
   const std::string eval = std::string("eval ") + kModel + " --text " + kText + " --tokens 300 ";
-  const Result saved = RunShoal(eval + "--ctx-size 64 --stride 32 --save " + Path("ref"));
+  const CommandResult saved = RunShoal(eval + "--ctx-size 64 --stride 32 --save " + Path("ref"));
   ASSERT_EQ(saved.exit_code, 0) << saved.err;
   EXPECT_THAT(saved.out, AllOf(HasSubstr("300 tokens, 299 of them scored, windows of 64 every 32"),
                                ContainsRegex("perplexity +[0-9.]+ \\+- [0-9.]+\n")));
-  const Result compared = RunShoal(eval + "--ctx-size 64 --stride 32 --reference " + Path("ref"));
+  const CommandResult compared =
+      RunShoal(eval + "--ctx-size 64 --stride 32 --reference " + Path("ref"));
   EXPECT_THAT(compared.out, AllOf(HasSubstr("mean KL"), HasSubstr("top-1 agreement  100.00 %")));
 }
 
@@ -128,15 +91,15 @@ TEST_F(QualityTest, EvalRefusesWhatItCannotCompareOrRead) {
 TEST_F(QualityTest, HotExpertsKeepTheirTypeAndColdOnesGetTheOther) {
   std::ofstream(Path("prompts"))
       << "Tell me a story about a fox and a kite.\n\nOnce upon a time.\n";
-  const Result heat = RunShoal(std::string("heat ") + kModel + " --prompts " + Path("prompts") +
-                               " -o " + Path("heat"));
+  const CommandResult heat = RunShoal(std::string("heat ") + kModel + " --prompts " +
+                                      Path("prompts") + " -o " + Path("heat"));
   ASSERT_EQ(heat.exit_code, 0) << heat.err;
   const nlohmann::json json = nlohmann::json::parse(Read(Path("heat")));
   EXPECT_EQ(json["layers"].size(), 6U);
   EXPECT_EQ(json["layers"][0]["rows"].size(), 16U);
   const std::string flags = "--quantize q4_0 --experts-type tq2_0";
-  const Result mixed = RunShoal(std::string("import ") + kModel + " --model-name mixed " + flags +
-                                " --heat " + Path("heat"));
+  const CommandResult mixed = RunShoal(std::string("import ") + kModel + " --model-name mixed " +
+                                       flags + " --heat " + Path("heat"));
   ASSERT_EQ(mixed.exit_code, 0) << mixed.err;
   EXPECT_THAT(mixed.err, AllOf(ContainsRegex("blk.5.ffn_up_exps.weight +Q4_0 +relative RMS"),
                                ContainsRegex("blk.5.ffn_up_exps.weight +TQ2_0 +relative RMS"),
