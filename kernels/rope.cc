@@ -54,7 +54,8 @@ std::vector<double> RopeFrequencies(double theta, int dim) {
 }
 
 float AttentionTemperature(int64_t position, int floor, float scale) {
-  const double n = 1.0 + static_cast<double>((position + 1) / floor);
+  const int64_t n_floors = (position + 1) / floor;  // Rounded down: it grows in steps.
+  const double n = 1.0 + static_cast<double>(n_floors);
   return static_cast<float>(std::fma(static_cast<double>(scale), LogDouble(n), 1.0));
 }
 
