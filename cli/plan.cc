@@ -94,7 +94,7 @@ absl::StatusOr<std::vector<StarNode>> AskCluster(const PlanOptions& options) {
   }
   if (nodes.empty()) return absl::FailedPreconditionError("the cluster has no active worker");
   StarNode router{.name = "router",
-                  .memory_bytes = uint64_t{1} << 50,  // It runs: what it needs it has.
+                  .memory_bytes = kMemoryNotKnown,
                   .read_gb_per_s = read / static_cast<double>(nodes.size()),
                   .round_trip = {},
                   .link_gbit_per_s = options.link_gbit_per_s,
@@ -167,17 +167,19 @@ Json PlanJson(const StarModel& model, const StarPlan& plan, const StarOptions& o
   for (size_t i = 0; i < plan.nodes.size(); ++i) {
     const StarNode& node = plan.nodes[i];
     const bool router = static_cast<int>(i) == plan.router;
-    nodes.push_back({{"name", node.name},
-                     {"router", router},
-                     {"worker", node.worker},
-                     {"memory_bytes", node.memory_bytes},
-                     {"experts", plan.n_experts[i]},
-                     {"expert_bytes", plan.expert_bytes[i]},
-                     {"trunk_bytes", router ? model.trunk_bytes : 0},
-                     {"kv_bytes", router ? options.kv_bytes : 0},
-                     {"read_gb_per_s", node.read_gb_per_s},
-                     {"round_trip_ms", absl::ToDoubleMilliseconds(node.round_trip)},
-                     {"link_gbit_per_s", node.link_gbit_per_s}});
+    nodes.push_back(
+        {{"name", node.name},
+         {"router", router},
+         {"worker", node.worker},
+         {"memory_bytes",
+          node.memory_bytes == kMemoryNotKnown ? Json(nullptr) : Json(node.memory_bytes)},
+         {"experts", plan.n_experts[i]},
+         {"expert_bytes", plan.expert_bytes[i]},
+         {"trunk_bytes", router ? model.trunk_bytes : 0},
+         {"kv_bytes", router ? options.kv_bytes : 0},
+         {"read_gb_per_s", node.read_gb_per_s},
+         {"round_trip_ms", absl::ToDoubleMilliseconds(node.round_trip)},
+         {"link_gbit_per_s", node.link_gbit_per_s}});
   }
   const StarPrediction& p = plan.prediction;
   const Alone alone = BestAlone(model, plan, options);
@@ -216,7 +218,7 @@ std::string PlanText(const Json& plan) {
         &text, "%-16s  %-13s  %9s  %9s  %7d  %4.1f GB/s  %7.2f ms  %4.1f Gbit\n",
         node["name"].get<std::string>(),
         router ? (worker ? "router,worker" : "router") : (worker ? "worker" : "nothing"),
-        ReadableBytes(bytes("memory_bytes")),
+        node["memory_bytes"].is_null() ? "not known" : ReadableBytes(bytes("memory_bytes")),
         ReadableBytes(bytes("expert_bytes") + bytes("trunk_bytes") + bytes("kv_bytes")),
         node["experts"].get<int>(), node["read_gb_per_s"].get<double>(),
         node["round_trip_ms"].get<double>(), node["link_gbit_per_s"].get<double>());

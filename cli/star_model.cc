@@ -13,9 +13,10 @@
 namespace shoal {
 namespace {
 
-// Measured (docs/performance.md): decoding reads at that share of what reading alone gives; a
-// layer's exchange costs that much at both ends beside the wire; and where nobody has said how fast
-// a box multiplies, so many operations for each byte that it reads, as boxes with AVX2 do.
+// Decoding reads at that share of what reading alone gives (docs/performance.md). The other two are
+// estimates that bench/plan_check.py has not been held against yet: what a layer's exchange costs
+// at both ends beside the wire; and, where nobody has said how fast a box multiplies, how many
+// operations there are for each byte that it reads.
 constexpr double kReadEfficiency = 0.87;
 constexpr absl::Duration kExchangeCost = absl::Microseconds(120);
 constexpr double kOpsPerByte = 8;
@@ -299,7 +300,8 @@ absl::StatusOr<StarPlan> PlanStar(const StarModel& model, std::vector<StarNode> 
 
 std::optional<double> PredictAlone(const StarModel& model, const StarNode& node,
                                    const StarOptions& options) {
-  if (node.memory_bytes < model.trunk_bytes + model.all_expert_bytes() + options.kv_bytes) {
+  if (node.memory_bytes == kMemoryNotKnown ||
+      node.memory_bytes < model.trunk_bytes + model.all_expert_bytes() + options.kv_bytes) {
     return std::nullopt;
   }
   const ModelConfig& config = model.config;

@@ -32,9 +32,12 @@ struct StarModel {
 // `shards`: of a manifest, or of an import that is only planned.
 StarModel MakeStarModel(const ModelConfig& config, std::span<const ShardInfo> shards);
 
+// Memory of a box that holds its part already, but nobody has said in how much.
+inline constexpr uint64_t kMemoryNotKnown = UINT64_MAX;
+
 struct StarNode {
   std::string name;
-  uint64_t memory_bytes = 0;  // For the model.
+  uint64_t memory_bytes = 0;  // For the model; or kMemoryNotKnown.
   double read_gb_per_s = 0;
   double gops = 0;                 // Of int8 products, in prefill; 0: estimated from read_gb_per_s.
   absl::Duration round_trip = {};  // To the router's box.
@@ -79,7 +82,8 @@ struct StarPlan {
 absl::StatusOr<StarPlan> PlanStar(const StarModel& model, std::vector<StarNode> nodes,
                                   const StarOptions& options);
 
-// Tokens per second of one box that holds everything; nothing when it does not fit.
+// Tokens per second of one box that holds everything; nothing when it does not fit, or nobody
+// knows.
 std::optional<double> PredictAlone(const StarModel& model, const StarNode& node,
                                    const StarOptions& options);
 

@@ -161,6 +161,10 @@ TEST(StarModelTest, ASlowLinkMakesOneBoxTheBetterChoice) {
   EXPECT_THAT(plan->prediction.Limit(), HasSubstr("round trips"));
   EXPECT_GT(*PredictAlone(SomeModel(), nodes[0], kOptions), plan->prediction.tokens_per_s());
   EXPECT_FALSE(PredictAlone(SomeModel(), {.name = "s", .memory_bytes = kGb}, kOptions).has_value());
+  EXPECT_FALSE(PredictAlone(SomeModel(),
+                            {.name = "s", .memory_bytes = kMemoryNotKnown, .read_gb_per_s = 10},
+                            kOptions)
+                   .has_value());
 }
 
 TEST(StarModelTest, NoBoxGetsMoreThanItHolds) {
