@@ -11,6 +11,7 @@
 #include "engine/activations.h"
 #include "engine/layer.h"
 #include "engine/norm.h"
+#include "kernels/rope.h"
 
 namespace shoal {
 namespace {

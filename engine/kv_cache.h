@@ -35,7 +35,6 @@ class KvSequence {
     length_ += n;
     current_state_ ^= 1;
   }
-  void Truncate(int64_t length) { length_ = length; }  // Forgets positions from `length` on.
 
  private:
   friend class KvCache;

@@ -34,7 +34,7 @@ void RopeHalf(float* head, const float* cos, const float* sin, int head_dim);
 void RopeAdjacent(float* head, const float* cos, const float* sin, int head_dim);
 }  // namespace scalar
 
-// Adjacent pairs stay scalar everywhere: no supported model turns them yet.
+// Adjacent pairs are turned by the scalar code everywhere.
 namespace avx2 {
 void RmsNorm(const float* x, const float* w, int64_t n, float eps, float* out);
 void LayerNorm(const float* x, const float* w, const float* bias, int64_t n, float eps, float* out);

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "kernels/kernels_testing.h"
+#include "kernels/rope.h"
 
 // Golden bits of docs/arithmetic.md, version 1: hashes of what each op gives for inputs from fixed
 // seeds. A change of any of them is a new version of the arithmetic, and a new numerics class.

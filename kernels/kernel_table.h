@@ -129,11 +129,4 @@ std::vector<const KernelTable*> AvailableKernels();
 // machine cannot run that one.
 const KernelTable& SelectedKernels();
 
-// theta^(-2i / dim) for i in [0, dim / 2), in double with our own functions.
-std::vector<double> RopeFrequencies(double theta, int dim);
-// cos and sin of position * frequency for each frequency: computed in double with our own
-// functions, times `magnitude`, rounded once to f32. out arrays: [frequencies.size()].
-void RopeAngles(int64_t position, std::span<const double> frequencies, float* cos, float* sin,
-                double magnitude = 1);
-
 }  // namespace shoal

@@ -4,7 +4,6 @@
 #include <cstdint>
 
 #include "kernels/double_math.h"
-#include "kernels/kernel_table.h"
 
 // Angles in double: the same bits on every machine.
 namespace shoal {

@@ -6,14 +6,17 @@
 #include <span>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "base/limits.h"
 
 namespace shoal {
 namespace {
 
-constexpr std::string_view kScheme = "Bearer ";
+constexpr absl::string_view kScheme = "Bearer ";  // In any case (RFC 9110, section 11.1).
 constexpr std::string_view kPrefix = "sk-";
 constexpr size_t kIdDigits = 16;
 constexpr size_t kSecretDigits = 64;
@@ -37,17 +40,6 @@ Sha256Digest HashOf(std::string_view secret) {
   return Sha256(std::as_bytes(std::span<const char>(secret.data(), secret.size())));
 }
 
-std::vector<std::string_view> Words(std::string_view line) {
-  std::vector<std::string_view> words;
-  constexpr std::string_view kSpace = " \t\r";
-  for (size_t begin = line.find_first_not_of(kSpace); begin != std::string_view::npos;) {
-    const size_t end = std::min(line.find_first_of(kSpace, begin), line.size());
-    words.push_back(line.substr(begin, end - begin));
-    begin = line.find_first_not_of(kSpace, end);
-  }
-  return words;
-}
-
 }  // namespace
 
 absl::StatusOr<ApiKeys> ApiKeys::Parse(std::string_view text) {
@@ -56,11 +48,11 @@ absl::StatusOr<ApiKeys> ApiKeys::Parse(std::string_view text) {
   const auto wrong = [&number](std::string_view why) {
     return absl::InvalidArgumentError(absl::StrCat("line ", number, ": ", std::string(why)));
   };
-  while (!text.empty()) {
+  const absl::string_view all(text.data(), text.size());
+  for (const absl::string_view line : absl::StrSplit(all, '\n')) {
     ++number;
-    const size_t end = std::min(text.find('\n'), text.size());
-    const std::vector<std::string_view> words = Words(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
+    const std::vector<std::string> words =
+        absl::StrSplit(line, absl::ByAnyChar(" \t\r"), absl::SkipEmpty());
     if (words.empty() || words[0].front() == '#') continue;
     if (words.size() != 3 || words[0].size() != kIdDigits || !IsHex(words[0]) ||
         !IsName(words[2])) {
@@ -80,7 +72,8 @@ absl::StatusOr<ApiKeys> ApiKeys::Parse(std::string_view text) {
 }
 
 bool ApiKeys::Admit(std::string_view authorization) const {
-  if (!authorization.starts_with(kScheme)) return false;
+  const absl::string_view field(authorization.data(), authorization.size());
+  if (!absl::StartsWithIgnoreCase(field, kScheme)) return false;
   const std::string_view key = authorization.substr(kScheme.size());
   if (key.size() != kKeyLength || !key.starts_with(kPrefix) ||
       key[kPrefix.size() + kIdDigits] != '-') {

@@ -25,6 +25,7 @@ TEST(ApiKeysTest, S07_AKeyThatWasMadeLetsInAndNothingElseDoes) {
   const ApiKeys keys = *ApiKeys::Parse(absl::StrCat("# ours\n", one.line, "\n", other.line));
   EXPECT_TRUE(keys.Admit("Bearer " + one.key));
   EXPECT_TRUE(keys.Admit("Bearer " + other.key));
+  EXPECT_TRUE(keys.Admit("bearer " + one.key));
   EXPECT_FALSE(keys.Admit("Bearer " + stranger.key));
   // The id of one with the secret of the other.
   EXPECT_FALSE(keys.Admit("Bearer " + one.key.substr(0, 20) + other.key.substr(20)));

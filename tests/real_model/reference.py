@@ -8,23 +8,15 @@ Float32 on the CPU, each window in one pass. Needs torch, transformers, accelera
 import argparse
 import hashlib
 import os
+import pathlib
 import struct
+import sys
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-
-def crc32c(data):
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
-
-
-def sealed(data):
-    return data + struct.pack("<I", crc32c(data))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+from reference_logits import sealed  # noqa: E402
 
 
 def windows(n_ids, ctx_size, stride):
