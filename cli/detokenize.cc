@@ -8,6 +8,7 @@
 #include "base/status_macros.h"
 #include "cli/commands.h"
 #include "cli/text_io.h"
+#include "cli/text_options.h"
 #include "nlohmann/json.hpp"
 
 namespace shoal {
@@ -34,8 +35,14 @@ absl::StatusOr<std::vector<int32_t>> ParseIds(const std::string& text, int vocab
   return ids;
 }
 
-absl::Status RunDetokenize(const std::string& model_path) {
-  SHOAL_ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(model_path));
+struct DetokenizeOptions {
+  std::string model_path;
+  std::string pre;
+};
+
+absl::Status RunDetokenize(const DetokenizeOptions& options) {
+  SHOAL_ASSIGN_OR_RETURN(const auto tokenizer,
+                         OpenModelsTokenizer(options.model_path, options.pre));
   SHOAL_ASSIGN_OR_RETURN(const std::string input, ReadStandardInput(kMaxInputBytes));
   SHOAL_ASSIGN_OR_RETURN(const auto ids, ParseIds(input, tokenizer->vocab_size()));
   return WriteStandardOutput(tokenizer->Decode(ids));
@@ -44,13 +51,13 @@ absl::Status RunDetokenize(const std::string& model_path) {
 }  // namespace
 
 void AddDetokenizeCommand(CLI::App& app, int* exit_code) {
-  auto model_path = std::make_shared<std::string>();
+  auto options = std::make_shared<DetokenizeOptions>();
   CLI::App* command = app.add_subcommand(
       "detokenize", "Turn a JSON array of token ids on standard input into text");
-  command->add_option("MODEL", *model_path, "GGUF file; needs no tensors")->required();
-  command->callback([model_path, exit_code] {
-    *exit_code = ReportStatus("detokenize", RunDetokenize(*model_path));
-  });
+  command->add_option("MODEL", options->model_path, kTokenizerModel)->required();
+  AddPreOption(command, &options->pre);
+  command->callback(
+      [options, exit_code] { *exit_code = ReportStatus("detokenize", RunDetokenize(*options)); });
 }
 
 }  // namespace shoal

@@ -19,8 +19,8 @@
 #include "base/status_macros.h"
 #include "cli/dispatch_metrics.h"
 #include "cli/load_window.h"
+#include "cli/text_options.h"
 #include "model/chat_template.h"
-#include "model/pre_tokenizer.h"
 #include "model/tokenizer.h"
 #include "router/http/api_keys.h"
 #include "router/router.h"
@@ -29,27 +29,9 @@ namespace shoal {
 namespace {
 
 constexpr char kApiKeyFile[] = "--api-key-file";
-constexpr int64_t kMaxTemplateBytes = 64 << 10;
 constexpr absl::Duration kDrainLimit = absl::Seconds(300);
 constexpr absl::Duration kBeatPeriod = absl::Seconds(1);
 constexpr absl::Duration kDrainPeriod = absl::Milliseconds(100);
-
-absl::StatusOr<std::string> ReadTemplateFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary | std::ios::ate);
-  const int64_t n_bytes = file.tellg();
-  if (!file) return absl::NotFoundError(absl::StrCat("--chat-template: cannot read ", path));
-  if (n_bytes > kMaxTemplateBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("--chat-template: ", path, " has ", n_bytes,
-                                                   " bytes, at most ", kMaxTemplateBytes,
-                                                   " are read"));
-  }
-  std::string text(static_cast<size_t>(n_bytes), '\0');
-  file.seekg(0);
-  if (!file.read(text.data(), n_bytes)) {
-    return absl::DataLossError(absl::StrCat("--chat-template: cannot read ", path));
-  }
-  return text;
-}
 
 // The template that was asked for, else the model's; null when there is none.
 absl::StatusOr<std::unique_ptr<ChatTemplate>> LoadTemplate(const ServeOptions& options,
@@ -66,22 +48,6 @@ absl::StatusOr<std::unique_ptr<ChatTemplate>> LoadTemplate(const ServeOptions& o
   return absl::Status(chat_template.status().code(),
                       absl::StrCat("chat template: ", std::string(chat_template.status().message()),
                                    "; --chat-template FILE sets another one"));
-}
-
-absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const ServeOptions& options,
-                                                         const LoadedModel& model) {
-  SHOAL_ASSIGN_OR_RETURN(Vocabulary vocabulary, model.vocabulary());
-  if (!options.pre.empty()) {
-    const absl::Status selected = PreTokenizer::Select(options.pre, &vocabulary);
-    if (!selected.ok()) {
-      return absl::Status(selected.code(),
-                          absl::StrCat("--pre: ", std::string(selected.message())));
-    }
-  }
-  auto tokenizer = Tokenizer::Create(std::move(vocabulary));
-  if (tokenizer.ok() || !absl::IsUnimplemented(tokenizer.status())) return tokenizer;
-  return absl::UnimplementedError(absl::StrCat(std::string(tokenizer.status().message()),
-                                               "; --pre NAME sets the pre-tokenizer"));
 }
 
 // Names what decides the bits of an answer: the model and how its cache stores numbers.
@@ -208,11 +174,7 @@ void AddServeOptions(CLI::App* command, ServeOptions* options) {
   AddOpsListenOption(command, &options->ops_listen);
   command->add_option("--chat-template", options->chat_template_path,
                       "File with a chat template to use instead of the model's");
-  const auto names = PreTokenizer::KnownNames();
-  command
-      ->add_option("--pre", options->pre,
-                   "Pre-tokenizer to use instead of the one that the model names")
-      ->check(CLI::IsMember(std::vector<std::string>(names.begin(), names.end())));
+  AddPreOption(command, &options->pre);
 }
 
 absl::Status CheckServeOptions(const ServeOptions& options) {
@@ -243,7 +205,8 @@ absl::StatusOr<bool> ServeLoaded(const ServeOptions& options, LoadedModel& model
   SHOAL_ASSIGN_OR_RETURN(const ListenAddress address, AddressOf(options));
   SHOAL_ASSIGN_OR_RETURN(const std::optional<ApiKeys> api_keys, ReadKeys(options.api_key_file));
   SHOAL_ASSIGN_OR_RETURN(auto server, HttpServer::Listen(address));
-  SHOAL_ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(options, model));
+  SHOAL_ASSIGN_OR_RETURN(Vocabulary vocabulary, model.vocabulary());
+  SHOAL_ASSIGN_OR_RETURN(const auto tokenizer, CreateTokenizer(std::move(vocabulary), options.pre));
   SHOAL_ASSIGN_OR_RETURN(const auto chat_template, LoadTemplate(options, model));
   const std::string name = options.model_name.empty() ? model.model_name() : options.model_name;
   SHOAL_ASSIGN_OR_RETURN(

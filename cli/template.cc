@@ -1,8 +1,7 @@
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
@@ -12,8 +11,9 @@
 #include "base/status_macros.h"
 #include "cli/commands.h"
 #include "cli/text_io.h"
+#include "cli/text_options.h"
 #include "model/chat_template.h"
-#include "model/import/gguf_model.h"
+#include "model/import/open_model.h"
 #include "nlohmann/json.hpp"
 
 namespace shoal {
@@ -28,24 +28,23 @@ struct TemplateOptions {
 // The template's text, and bos_token and eos_token where the model names them.
 absl::StatusOr<std::string> LoadSource(const TemplateOptions& options,
                                        nlohmann::ordered_json* variables) {
+  std::string source;
   if (!options.file.empty()) {
-    std::ifstream in(options.file, std::ios::binary);
-    if (!in) return absl::NotFoundError(absl::StrCat(options.file, ": cannot be opened"));
-    return std::string(std::istreambuf_iterator<char>(in), {});
+    SHOAL_ASSIGN_OR_RETURN(source, ReadTemplateFile(options.file));
   }
-  SHOAL_ASSIGN_OR_RETURN(const auto model, GgufReader::Open(options.model_path));
-  SHOAL_ASSIGN_OR_RETURN(std::string source, ReadChatTemplate(*model));
-  if (source.empty()) {
+  if (options.model_path.empty()) return source;
+  SHOAL_ASSIGN_OR_RETURN(const TokenizerShard model, OpenTokenizer(options.model_path));
+  if (options.file.empty() && model.chat_template.empty()) {
     return absl::NotFoundError(
-        absl::StrCat(options.model_path, ": has no tokenizer.chat_template; give one with --file"));
+        absl::StrCat(options.model_path, ": has no chat template; --chat-template FILE sets one"));
   }
-  SHOAL_ASSIGN_OR_RETURN(const Vocabulary vocabulary, ReadVocabulary(*model));
+  const Vocabulary& vocabulary = model.vocabulary;
   const std::pair<const char*, int32_t> tokens[] = {{"bos_token", vocabulary.bos_id},
                                                     {"eos_token", vocabulary.eos_id}};
   for (const auto& [name, id] : tokens) {
     if (id >= 0 && !variables->contains(name)) (*variables)[name] = vocabulary.tokens[id];
   }
-  return source;
+  return options.file.empty() ? model.chat_template : source;
 }
 
 absl::StatusOr<absl::Time> ParseNow(const std::string& text) {
@@ -78,13 +77,16 @@ void AddTemplateCommand(CLI::App& app, int* exit_code) {
   auto options = std::make_shared<TemplateOptions>();
   CLI::App* command = app.add_subcommand(
       "template", "Render {\"messages\", ...} on standard input with a model's chat template");
-  auto* model = command->add_option("MODEL", options->model_path, "GGUF file; needs no tensors");
-  command->add_option("--file", options->file, "Jinja file to use instead")->excludes(model);
+  command->add_option("MODEL", options->model_path, kTokenizerModel);
+  command->add_option("--chat-template,--file", options->file,
+                      "File with a chat template to use instead of the model's");
   command->add_option("--now", options->now, "The local time that strftime_now sees");
   command->callback([options, exit_code] {
     const auto now = ParseNow(options->now);
     const bool no_source = options->model_path.empty() && options->file.empty();
-    if (no_source) std::fputs("shoal template: name a MODEL, or a template with --file\n", stderr);
+    if (no_source) {
+      std::fputs("shoal template: name a MODEL, or a template with --chat-template FILE\n", stderr);
+    }
     if (no_source || !now.ok()) {
       ReportStatus("template", now.status());
       *exit_code = 2;

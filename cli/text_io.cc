@@ -1,11 +1,8 @@
 #include "cli/text_io.h"
 
 #include <cstdio>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/status_macros.h"
-#include "model/import/gguf_model.h"
 
 namespace shoal {
 
@@ -28,15 +25,6 @@ absl::Status WriteStandardOutput(const std::string& text) {
     return absl::OkStatus();
   }
   return absl::UnavailableError("standard output cannot be written");
-}
-
-absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& model_path) {
-  SHOAL_ASSIGN_OR_RETURN(const std::unique_ptr<GgufReader> file, GgufReader::Open(model_path));
-  SHOAL_ASSIGN_OR_RETURN(Vocabulary vocabulary, ReadVocabulary(*file));
-  auto tokenizer = Tokenizer::Create(std::move(vocabulary));
-  if (tokenizer.ok()) return tokenizer;
-  return absl::Status(tokenizer.status().code(),
-                      absl::StrCat(model_path, ": ", std::string(tokenizer.status().message())));
 }
 
 int ReportStatus(const char* command, const absl::Status& status) {

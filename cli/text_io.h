@@ -1,10 +1,9 @@
 #pragma once
 
-#include <memory>
+#include <cstddef>
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "model/tokenizer.h"
 
 namespace shoal {
 
@@ -12,8 +11,6 @@ namespace shoal {
 absl::StatusOr<std::string> ReadStandardInput(size_t max_bytes);
 // Writes all of `text` to standard output.
 absl::Status WriteStandardOutput(const std::string& text);
-// The tokenizer of a GGUF file, which needs no tensors for this.
-absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& model_path);
 // Prints a failed status to standard error as that of `command`; the exit code it stands for.
 int ReportStatus(const char* command, const absl::Status& status);
 

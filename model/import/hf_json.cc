@@ -43,6 +43,17 @@ std::string Text(const Json& object, const char* name) {
   return value.is_string() ? value.get<std::string>() : "";
 }
 
+std::vector<const Json*> Parts(const Json& part, const char* members) {
+  std::vector<const Json*> out;
+  if (part.is_null()) return out;
+  if (Text(part, "type") != "Sequence") return {&part};
+  for (const Json& each : Member(part, members)) {
+    const auto inner = Parts(each, members);
+    out.insert(out.end(), inner.begin(), inner.end());
+  }
+  return out;
+}
+
 absl::Status RefuseTokenizer(const std::string& what) {
   return absl::InvalidArgumentError("tokenizer.json: " + what + "; download the model again");
 }

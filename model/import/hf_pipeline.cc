@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include "base/quoted.h"
 #include "base/status_macros.h"
 #include "model/import/hf_json.h"
@@ -20,18 +21,6 @@ using Json = nlohmann::json;
 
 constexpr char kGpt2Pattern[] =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
-
-// The parts of a normalizer, pre-tokenizer or decoder, sequences opened.
-std::vector<const Json*> Parts(const Json& part, const char* members) {
-  std::vector<const Json*> out;
-  if (part.is_null()) return out;
-  if (Text(part, "type") != "Sequence") return {&part};
-  for (const Json& each : Member(part, members)) {
-    const auto inner = Parts(each, members);
-    out.insert(out.end(), inner.begin(), inner.end());
-  }
-  return out;
-}
 
 bool IsReplace(const Json& part, const char* kind, std::string_view from) {
   return Text(part, "type") == "Replace" && Text(Member(part, "pattern"), kind) == from;
@@ -158,7 +147,7 @@ class PipelineReader {
     const auto name = PreTokenizer::NameOf(patterns_);
     if (!name.has_value()) {
       std::string all;
-      for (const std::string& pattern : patterns_) all += " " + Quoted(pattern);
+      for (const std::string& pattern : patterns_) absl::StrAppend(&all, " ", Quoted(pattern));
       return UnknownInTokenizer("the pre-tokenizer of the expressions" + all);
     }
     vocab_.pre = *name;

@@ -1,5 +1,6 @@
 #include "model/import/hf_tokenizer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "model/byte_pairs.h"
 #include "model/import/hf_json.h"
 #include "model/import/hf_pipeline.h"
+#include "model/import/hf_post_processor.h"
 #include "model/import/tokenizer_config.h"
 #include "nlohmann/json.hpp"
 
@@ -39,7 +41,7 @@ class HfReader {
     vocab_.fuse_unk = unigram || Flag(model, "fuse_unk");
     byte_fallback_ = Flag(model, "byte_fallback");
     SHOAL_RETURN_IF_ERROR(ReadHfPipeline(file_, unigram, &vocab_));
-    SHOAL_RETURN_IF_ERROR(SetSize(n_tokens));
+    SHOAL_RETURN_IF_ERROR(SetSize(n_tokens == 0 ? CountIds(Member(model, "vocab")) : n_tokens));
     if (unigram) {
       SHOAL_RETURN_IF_ERROR(ReadScores(Member(model, "vocab")));
     } else {
@@ -50,10 +52,23 @@ class HfReader {
     SHOAL_RETURN_IF_ERROR(ReadAdded());
     NameUnused();
     ReadTokenizerConfig(config_, ids_, &shard_);
+    SHOAL_RETURN_IF_ERROR(ReadHfPostProcessor(file_, &vocab_));
     return std::move(shard_);
   }
 
  private:
+  // One more than the highest id. Ids that cannot be are left to Put().
+  int CountIds(const Json& vocab) const {
+    int n = vocab.is_array() ? static_cast<int>(std::min<size_t>(vocab.size(), kMaxVocab)) : 0;
+    const auto count = [&n](const Json& id) {
+      const bool fits = id.is_number_unsigned() && id.get<uint64_t>() < kMaxVocab;
+      if (fits) n = std::max(n, id.get<int>() + 1);
+    };
+    if (vocab.is_object()) std::for_each(vocab.begin(), vocab.end(), count);
+    for (const Json& token : Member(file_, "added_tokens")) count(Member(token, "id"));
+    return n;
+  }
+
   absl::Status SetSize(int n_tokens) {
     if (n_tokens < 1 || n_tokens > kMaxVocab) {
       return RefuseTokenizer(

@@ -1,5 +1,7 @@
 #include "model/import/open_model.h"
 
+#include <algorithm>
+#include <climits>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -154,6 +156,20 @@ std::string NameOfFolder(const std::string& folder) {
   return ModelSlug(owner == std::string::npos ? above : above.substr(owner + 2));
 }
 
+// Of a folder whose model may be any.
+absl::StatusOr<TokenizerShard> OpenFolderTokenizer(const std::string& folder) {
+  constexpr char kVocabSize[] = "vocab_size";
+  SHOAL_ASSIGN_OR_RETURN(const auto text, ReadPart(folder, "config.json", kMaxConfigBytes));
+  SHOAL_ASSIGN_OR_RETURN(
+      const JsonValues config,
+      JsonValues::Parse(JoinPath(folder, "config.json"), text.value_or("{}"), kMaxConfigValues));
+  uint64_t n_tokens = 0;
+  if (config.Has(kVocabSize)) {
+    SHOAL_ASSIGN_OR_RETURN(n_tokens, config.GetUint(kVocabSize));
+  }
+  return ReadTokenizer(folder, config, static_cast<int>(std::min<uint64_t>(n_tokens, INT_MAX)));
+}
+
 absl::StatusOr<OpenedModel> OpenCheckpoint(const std::string& folder) {
   const std::string config_path = JoinPath(folder, "config.json");
   SHOAL_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(config_path, kMaxConfigBytes));
@@ -167,11 +183,21 @@ absl::StatusOr<OpenedModel> OpenCheckpoint(const std::string& folder) {
                      std::move(tokenizer)};
 }
 
+bool IsFolder(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::is_directory(path, error);
+}
+
 }  // namespace
 
 absl::StatusOr<OpenedModel> OpenModel(const std::string& path) {
-  std::error_code error;
-  return std::filesystem::is_directory(path, error) ? OpenCheckpoint(path) : OpenGguf(path);
+  return IsFolder(path) ? OpenCheckpoint(path) : OpenGguf(path);
+}
+
+absl::StatusOr<TokenizerShard> OpenTokenizer(const std::string& path) {
+  if (IsFolder(path)) return OpenFolderTokenizer(path);
+  SHOAL_ASSIGN_OR_RETURN(const auto file, GgufReader::Open(path));
+  return ReadTokenizer(*file);
 }
 
 }  // namespace shoal

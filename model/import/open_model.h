@@ -22,4 +22,8 @@ struct OpenedModel {
 // A GGUF file, or the folder of a Hugging Face model in safetensors.
 absl::StatusOr<OpenedModel> OpenModel(const std::string& path);
 
+// Only its tokenizer and template, whatever the model is: of a GGUF file without tensors, or of a
+// folder that has no weights and perhaps no config.json. Without tokens where there are none.
+absl::StatusOr<TokenizerShard> OpenTokenizer(const std::string& path);
+
 }  // namespace shoal

@@ -1,9 +1,12 @@
 #include "model/import/sentencepiece_model.h"
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <cmath>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -89,6 +92,14 @@ class MessageReader {
   std::string_view rest_;
 };
 
+// An id in decimal digits; nothing if `text` is none.
+std::optional<uint64_t> ParseId(std::string_view text) {
+  uint64_t id = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return id;
+}
+
 class SentencePieceReader {
  public:
   absl::StatusOr<TokenizerShard> Read(std::string_view model, const Json& config, const Json& added,
@@ -100,11 +111,12 @@ class SentencePieceReader {
       if (field.Is(3, Field::kBytes)) SHOAL_RETURN_IF_ERROR(ReadNormalizer(field.bytes));
       if (field.Is(5, Field::kBytes)) SHOAL_RETURN_IF_ERROR(ReadDenormalizer(field.bytes));
     }
-    SHOAL_RETURN_IF_ERROR(SetSize(n_tokens));
+    SHOAL_RETURN_IF_ERROR(SetSize(n_tokens == 0 ? CountIds(config, added) : n_tokens));
     SHOAL_RETURN_IF_ERROR(Settle(config));
     SHOAL_RETURN_IF_ERROR(ReadAddedTexts(added));
     SHOAL_RETURN_IF_ERROR(ReadAddedIds(Member(config, "added_tokens_decoder")));
     ReadTokenizerConfig(config, ids_, &shard_);
+    vocab_.add_bos = Flag(config, "add_bos_token", vocab_.add_bos) && vocab_.bos_id >= 0;
     return std::move(shard_);
   }
 
@@ -170,6 +182,21 @@ class SentencePieceReader {
       if (field.Is(2, Field::kBytes) && !field.bytes.empty()) return Unknown("a denormalizer");
     }
     return absl::OkStatus();
+  }
+
+  // One more than the highest id. Ids that cannot be are left to Put().
+  int CountIds(const Json& config, const Json& added) const {
+    uint64_t n = vocab_.tokens.size();
+    const auto count = [&n](uint64_t id) {
+      if (id < kMaxVocab) n = std::max(n, id + 1);
+    };
+    for (const Json& id : added) {
+      if (id.is_number_unsigned()) count(id.get<uint64_t>());
+    }
+    for (const auto& [key, token] : Member(config, "added_tokens_decoder").items()) {
+      if (const auto id = ParseId(key)) count(*id);
+    }
+    return static_cast<int>(std::min<uint64_t>(n, kMaxVocab));
   }
 
   absl::Status SetSize(int n_tokens) {
@@ -242,14 +269,11 @@ class SentencePieceReader {
   absl::Status ReadAddedIds(const Json& added) {
     if (!added.is_object()) return absl::OkStatus();
     for (const auto& [key, token] : added.items()) {
-      uint64_t id = 0;
-      const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
-      if (error != std::errc() || end != key.data() + key.size()) {
-        return Refuse("added_tokens_decoder has the id " + Quoted(key));
-      }
+      const auto id = ParseId(key);
+      if (!id) return Refuse("added_tokens_decoder has the id " + Quoted(key));
       if (Flag(token, "single_word")) return Unknown("single_word of token " + Quoted(key));
       SHOAL_RETURN_IF_ERROR(
-          Put(Text(token, "content"), id, TypeOfAdded(token), StripsOfAdded(token)));
+          Put(Text(token, "content"), *id, TypeOfAdded(token), StripsOfAdded(token)));
     }
     return absl::OkStatus();
   }

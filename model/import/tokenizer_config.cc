@@ -23,7 +23,6 @@ void ReadTokenizerConfig(const Json& config, const TokenIds& ids, TokenizerShard
   vocabulary.bos_id = IdOf(config, ids, "bos_token", vocabulary.bos_id);
   vocabulary.eos_id = IdOf(config, ids, "eos_token", vocabulary.eos_id);
   vocabulary.pad_id = IdOf(config, ids, "pad_token", vocabulary.pad_id);
-  vocabulary.add_bos = Flag(config, "add_bos_token", vocabulary.add_bos) && vocabulary.bos_id >= 0;
   const Json& chat = Member(config, "chat_template");
   if (chat.is_string()) shard->chat_template = chat.get<std::string>();
   if (!chat.is_array()) return;

@@ -12,7 +12,7 @@ namespace shoal {
 using TokenIds = absl::flat_hash_map<std::string, int32_t>;  // By text.
 
 // What a tokenizer_config.json says beside the tokenizer: the ids of bos, eos and pad, by their
-// texts, add_bos and the chat template.
+// texts, and the chat template.
 void ReadTokenizerConfig(const nlohmann::json& config, const TokenIds& ids, TokenizerShard* shard);
 
 // The type and the flags of a token that was added to a vocabulary ("content", "special", "lstrip",

@@ -99,6 +99,53 @@ TEST_F(ToolsTest, TemplateRendersAndRaises) {
       "2026-03-04 15:06");
 }
 
+// Goal: a folder gives what the GGUF file of the same tokenizer gives, with and without
+// config.json.
+TEST_F(ToolsTest, TakesHuggingFaceFolders) {
+  const std::string folder = "tests/data/models/qwen3_moe/hf";
+  const std::string text = "The 12 old  boats\n\u00e9";
+  const Result ids = RunShoal("tokenize " + folder, text);
+  ASSERT_EQ(ids.exit_code, 0) << ids.output;
+  EXPECT_EQ(ids.output, RunShoal("tokenize tests/data/models/qwen3_moe/model.gguf", text).output);
+  EXPECT_EQ(RunShoal("detokenize " + folder, ids.output).output, text);
+  const std::string bare = Path("bare");
+  std::filesystem::create_directory(bare);
+  EXPECT_THAT(RunShoal("tokenize " + bare, text).output, HasSubstr(bare + ": has no tokenizer"));
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json"}) {
+    std::filesystem::copy_file(folder + "/" + name, bare + "/" + name);
+  }
+  EXPECT_EQ(RunShoal("tokenize " + bare, text).output, ids.output);
+  std::ofstream(bare + "/config.json") << R"({"model_type": "unheard-of", "vocab_size": 7})";
+  EXPECT_THAT(RunShoal("tokenize " + bare, text).output, HasSubstr("not in [0, 7)"));
+}
+
+TEST_F(ToolsTest, PreSetsThePreTokenizer) {
+  const std::string digits = "1234567 1234567";
+  const auto pieces = [&](const std::string& flags) {
+    const Result ids = RunShoal("tokenize " + flags + kModel, digits);
+    EXPECT_EQ(ids.exit_code, 0) << ids.output;
+    EXPECT_EQ(RunShoal("detokenize " + flags + kModel, ids.output).output, digits);
+    return ids.output;
+  };
+  EXPECT_EQ(pieces("--pre qwen2 "), pieces("--pre smollm "));  // One digit at a time, both.
+  const Result unknown = RunShoal(std::string("tokenize --pre nope ") + kModel, digits);
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_THAT(unknown.output, AllOf(HasSubstr("nope"), HasSubstr("llama-bpe")));
+}
+
+TEST_F(ToolsTest, ATemplateOfAFileSeesTheModelsTokens) {
+  const std::string file = Path("bos.jinja");
+  std::ofstream(file) << "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}";
+  const std::string messages = R"({"messages": [{"role": "user", "content": "Hi"}]})";
+  EXPECT_EQ(RunShoal("template --chat-template " + file, messages).output, "Hi");
+  const std::string folder = "tests/data/models/qwen3_moe/hf";
+  EXPECT_EQ(RunShoal("template " + folder + " --chat-template " + file, messages).output,
+            "<|bos|>Hi<|eos|>");
+  EXPECT_THAT(RunShoal("template --chat-template /no/such/file", messages).output,
+              HasSubstr("--chat-template: cannot read /no/such/file"));
+  EXPECT_EQ(RunShoal("template", messages).exit_code, 2);
+}
+
 TEST_F(ToolsTest, LogitsRefusesIdsOutsideTheVocabulary) {
   const Result result =
       RunShoal(std::string("logits ") + kModel + " --ids 1,77777 --out " + Path("o.safetensors"));

@@ -30,13 +30,17 @@ def unigram(pieces, **parts):
 
 
 METASPACE = {"type": "Metaspace", "replacement": MARK, "prepend_scheme": "always", "split": True}
+BOS = {"type": "Sequence", "processors": [{"type": "ByteLevel"}, {
+    "type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "<unk>", "type_id": 0}}, {"Sequence": {"id": "A"}}],
+    "special_tokens": {"<unk>": {"id": "<unk>", "ids": [0]}}}]}
 HF = {
     "bytes": (bpe(["<unk>", "a", "b", "ab", "\u0120", "A"], ["a b"],
                   normalizer={"type": "NFC"},
                   pre_tokenizer={"type": "Sequence", "pretokenizers": [
                       {"type": "Digits", "individual_digits": True},
                       {"type": "ByteLevel", "add_prefix_space": False}]},
-                  decoder={"type": "ByteLevel"}),
+                  decoder={"type": "ByteLevel"}, post_processor=BOS),
               {"bos_token": "<unk>", "add_bos_token": True, "chat_template": "x"}),
     "pieces": (bpe(["<unk>", "a", MARK, "b", MARK + "a", "<0xC3>"], [[MARK, "a"]],
                    normalizer={"type": "Sequence", "normalizers": [
