@@ -21,6 +21,9 @@ absl::StatusOr<ImportResult> ImportWithProgress(const char* command, DataDirecto
     result = ImportModel(data, options);
   }
   if (!result.ok()) return result;
+  if (!result->note.empty()) {
+    std::fprintf(stderr, "shoal %s: %s\n", command, result->note.c_str());
+  }
   if (result->already_there) {
     std::fprintf(stderr, "shoal %s: %s has been imported before\n", command,
                  result->model_name.c_str());

@@ -52,19 +52,34 @@ std::string SupportedArchitectures() {
   });
 }
 
-FamilyCheckpoint FindCheckpoint(std::string_view model_type) {
+namespace {
+
+FamilyCheckpoint FindBy(std::string_view CheckpointType::*name, std::string_view value) {
   for (const Family* family : kFamilies) {
     for (const CheckpointType& type : family->checkpoints) {
-      if (type.model_type == model_type) return {family, &type};
+      if (type.*name == value && !value.empty()) return {family, &type};
     }
   }
   return {};
 }
 
+}  // namespace
+
+FamilyCheckpoint FindCheckpoint(std::string_view model_type) {
+  return FindBy(&CheckpointType::model_type, model_type);
+}
+
+FamilyCheckpoint FindTextOf(std::string_view model_type) {
+  return FindBy(&CheckpointType::text_of, model_type);
+}
+
 std::string SupportedCheckpoints() {
   std::vector<std::string> types;
   for (const Family* family : kFamilies) {
-    for (const CheckpointType& type : family->checkpoints) types.emplace_back(type.model_type);
+    for (const CheckpointType& type : family->checkpoints) {
+      types.emplace_back(type.model_type);
+      if (!type.text_of.empty()) types.emplace_back(type.text_of);
+    }
   }
   std::sort(types.begin(), types.end());
   return absl::StrJoin(types, ", ");

@@ -188,6 +188,11 @@ enum class ConfigRule : uint8_t {
   kHeadNorms,        // Whether q and k have norms.
   kTopkMethod,       // With 'greedy' there are no groups of experts.
   kAttentionScalar,  // Scores are divided by its root.
+  kRoutedLayers,     // A list of the layers that have routed experts,
+  kRopeLayers,       // and one that says of each layer whether it has rope;
+  kNoRopePeriod,     // without that, the last of every so many layers has none.
+  kChunk,            // Layers with rope see chunks of so many positions.
+  kTemperature,      // Whether layers without rope have temperatures.
 };
 
 // Tensors that are there if the key is true, and not if it is false; absent, it is false.
@@ -213,8 +218,12 @@ inline constexpr int kEveryLayer = INT_MAX;
 // in model/import/checkpoint_config.cc; a key that neither names is refused.
 struct CheckpointType {
   std::string_view model_type;
+  // The model_type of the models that this one is the text part of, as config.json's text_config,
+  // beside parts that see or hear; empty: there are none.
+  std::string_view text_of = {};
   RopePairing rope_pairing = RopePairing::kHalf;  // As its rows of q and k are stored.
   double rope_theta = 10000;                      // Where no key says another.
+  int context_length = 0;                         // The same; 0: a key must say it.
   bool rope_alpha = false;     // Rope scaling of type dynamic may have alpha, a factor of the base.
   bool rope_mscales = false;   // Longrope has the magnitude as short_mscale and long_mscale.
   bool rope_required = false;  // Absent, rope would be scaled nevertheless.
@@ -293,8 +302,10 @@ struct FamilyCheckpoint {
   const CheckpointType* type = nullptr;
 };
 FamilyCheckpoint FindCheckpoint(std::string_view model_type);
+// The type that is the text part of models of that type; nulls if there is none.
+FamilyCheckpoint FindTextOf(std::string_view model_type);
 
-// "qwen3_moe, ...": what FindCheckpoint knows.
+// "qwen3_moe, ...": what FindCheckpoint and FindTextOf know.
 std::string SupportedCheckpoints();
 
 // The row of `role`, or null if the family has no such tensor.

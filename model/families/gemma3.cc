@@ -29,7 +29,9 @@ constexpr CheckpointName kNames[] = {
     {TensorRole::kFfnDown, "model.layers.#.mlp.down_proj.weight"},
 };
 constexpr ConfigKey kKeys[] = {
-    {"num_key_value_heads", &ModelConfig::n_kv_heads},
+    {"num_attention_heads", &ModelConfig::n_heads, 8},
+    {"num_key_value_heads", &ModelConfig::n_kv_heads, 4},
+    {"vocab_size", &ModelConfig::vocab_size, 262208},
     {"head_dim", &ModelConfig::head_dim, 256},
     {"tie_word_embeddings", &ModelConfig::tied_embeddings, 1},
     {"intermediate_size", &ModelConfig::dense_ffn_dim},
@@ -43,8 +45,12 @@ constexpr ConfigKey kKeys[] = {
     {"sliding_window", ConfigRule::kWindow, 4096},
     {"sliding_window_pattern", ConfigRule::kWindowPeriod, std::nullopt, "_sliding_window_pattern"},
 };
-constexpr CheckpointType kCheckpoints[] = {
-    {.model_type = "gemma3_text", .rope_theta = 1e6, .tensors = kNames, .keys = kKeys}};
+constexpr CheckpointType kCheckpoints[] = {{.model_type = "gemma3_text",
+                                            .text_of = "gemma3",
+                                            .rope_theta = 1e6,
+                                            .context_length = 131072,
+                                            .tensors = kNames,
+                                            .keys = kKeys}};
 
 }  // namespace
 

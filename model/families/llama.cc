@@ -28,6 +28,7 @@ constexpr auto kMistralKeys =
 constexpr CheckpointType kCheckpoints[] = {
     {.model_type = "llama", .tensors = kNames, .keys = kKeys},
     {.model_type = "mistral",
+     .text_of = "mistral3",
      .window_period = kEveryLayer,
      .tensors = kNames,
      .keys = kMistralKeys},

@@ -16,6 +16,8 @@
 #include "base/status_macros.h"
 #include "model/import/checkpoint_layers.h"
 #include "model/import/checkpoint_rope.h"
+#include "model/import/harmless_keys.h"
+#include "model/import/text_part.h"
 
 namespace shoal {
 namespace {
@@ -49,84 +51,6 @@ constexpr std::string_view kReadElsewhere[] = {"model_type",
                                                "partial_rotary_factor",
                                                "original_max_position_embeddings"};
 
-// Keys that say how a model was trained, made, stored or is to be sampled from: no answer to a
-// given prompt depends on them.
-constexpr std::string_view kHarmless[] = {"_attn_implementation",
-                                          "_attn_implementation_autoset",
-                                          "_name_or_path",
-                                          "architectures",
-                                          "attention_dropout",
-                                          "attn_implementation",
-                                          "attn_pdrop",
-                                          "auto_map",
-                                          "aux_loss_alpha",
-                                          "bad_words_ids",
-                                          "begin_suppress_tokens",
-                                          "bos_token_id",
-                                          "cache_implementation",
-                                          "chunk_size_feed_forward",
-                                          "cross_attention_hidden_size",
-                                          "decoder_start_token_id",
-                                          "diversity_penalty",
-                                          "do_sample",
-                                          "dtype",
-                                          "early_stopping",
-                                          "embd_pdrop",
-                                          "encoder_no_repeat_ngram_size",
-                                          "eod_token_id",
-                                          "exponential_decay_length_penalty",
-                                          "finetuning_task",
-                                          "forced_bos_token_id",
-                                          "forced_eos_token_id",
-                                          "hidden_dropout",
-                                          "id2label",
-                                          "initializer_range",
-                                          "is_decoder",
-                                          "label2id",
-                                          "length_penalty",
-                                          "max_length",
-                                          "min_length",
-                                          "no_repeat_ngram_size",
-                                          "num_beam_groups",
-                                          "num_beams",
-                                          "num_return_sequences",
-                                          "output_attentions",
-                                          "output_hidden_states",
-                                          "output_router_logits",
-                                          "output_scores",
-                                          "pad_token_id",
-                                          "prefix",
-                                          "pretraining_tp",
-                                          "problem_type",
-                                          "pruned_heads",
-                                          "remove_invalid_values",
-                                          "repetition_penalty",
-                                          "resid_pdrop",
-                                          "return_dict",
-                                          "return_dict_in_generate",
-                                          "router_aux_loss_coef",
-                                          "sep_token_id",
-                                          "seq_aux",
-                                          "suppress_tokens",
-                                          "task_specific_params",
-                                          "temperature",
-                                          "tf_legacy_loss",
-                                          "tie_encoder_decoder",
-                                          "tokenizer_class",
-                                          "top_k",
-                                          "top_p",
-                                          "torch_dtype",
-                                          "torchscript",
-                                          "transformers_version",
-                                          "typical_p",
-                                          "unk_token_id",
-                                          "unsloth_fixed",
-                                          "unsloth_version",
-                                          "use_bfloat16",
-                                          "use_cache",
-                                          "use_return_dict"};
-static_assert(std::ranges::is_sorted(kHarmless));
-
 class ConfigReader {
  public:
   explicit ConfigReader(const JsonValues& file) : file_(file) {}
@@ -141,7 +65,10 @@ class ConfigReader {
     for (const ConfigKey& key : type_->keys) SHOAL_RETURN_IF_ERROR(ReadKey(key));
     SHOAL_RETURN_IF_ERROR(RefuseUnknown());
     SHOAL_RETURN_IF_ERROR(CheckQuantization());
-    SHOAL_ASSIGN_OR_RETURN(config_.context_length, ReadCount("max_position_embeddings"));
+    config_.context_length = type_->context_length;
+    if (file_.Has("max_position_embeddings") || type_->context_length == 0) {
+      SHOAL_ASSIGN_OR_RETURN(config_.context_length, ReadCount("max_position_embeddings"));
+    }
     if (config_.n_layers < 1 || config_.n_layers > kMaxLayers) {
       return Refuse(
           absl::StrCat("n_layers is ", config_.n_layers, ", not in [1, ", kMaxLayers, "]"));
@@ -179,6 +106,7 @@ class ConfigReader {
     config_.rope_pairing = type_->rope_pairing;
     config_.gating = type_->gating != Gating::kSoftmax ? type_->gating : config_.gating;
     config_.choice_bias = FindName(*type_, TensorRole::kChoiceBias) != nullptr;
+    config_.weighted_inputs = family_->weighted_inputs;
     config_.attention_gate = FindName(*type_, TensorRole::kDeltaQkv) != nullptr;
     return absl::OkStatus();
   }
@@ -261,11 +189,18 @@ class ConfigReader {
         return absl::OkStatus();
       }
       case ConfigRule::kHeadNorms: {
-        bool there = false;
+        bool there = absent.value_or(0) != 0;
         if (file_.Has(key)) {
           SHOAL_ASSIGN_OR_RETURN(there, file_.GetBool(key));
         }
         if (!there) config_.qk_norm = QkNorm::kNone;
+        return absl::OkStatus();
+      }
+      case ConfigRule::kTemperature: {
+        // Some files have a number here.
+        if (!file_.Has(key) || file_.GetUint(key).value_or(0) > 0) return absl::OkStatus();
+        SHOAL_ASSIGN_OR_RETURN(const bool on, file_.GetBool(key));
+        if (!on) config_.temperature_floor = 0;
         return absl::OkStatus();
       }
       case ConfigRule::kTopkMethod:
@@ -299,13 +234,12 @@ class ConfigReader {
   // A key that nobody here knows may ask for arithmetic that we lack: better no answer than a wrong
   // one.
   absl::Status RefuseUnknown() const {
-    std::set<std::string_view> known(std::begin(kHarmless), std::end(kHarmless));
-    known.insert(std::begin(kReadElsewhere), std::end(kReadElsewhere));
+    std::set<std::string_view> known(std::begin(kReadElsewhere), std::end(kReadElsewhere));
     for (const auto keys : {std::span<const ConfigKey>(kCommonKeys), type_->keys}) {
       for (const ConfigKey& key : keys) known.insert({key.key, key.also});
     }
     for (const std::string& name : file_.Names()) {
-      if (known.contains(name) || !file_.Has(name)) continue;
+      if (known.contains(name) || IsHarmlessKey(name) || !file_.Has(name)) continue;
       return absl::InvalidArgumentError(absl::StrCat(
           file_.name(), ": key ", Quoted(name), " is ", file_.Text(name),
           ", which is not known for model_type ", std::string(type_->model_type),
@@ -409,7 +343,13 @@ class ConfigReader {
 }  // namespace
 
 absl::StatusOr<CheckpointConfig> ReadCheckpointConfig(const JsonValues& file) {
-  return ConfigReader(file).Read();
+  const auto model_type = file.GetString("model_type");
+  const CheckpointType* part = model_type.ok() ? FindTextOf(*model_type).type : nullptr;
+  if (part == nullptr) return ConfigReader(file).Read();
+  SHOAL_ASSIGN_OR_RETURN(const JsonValues text, TextPartOf(file, *part));
+  SHOAL_ASSIGN_OR_RETURN(CheckpointConfig read, ConfigReader(text).Read());
+  read.is_part = true;
+  return read;
 }
 
 }  // namespace shoal

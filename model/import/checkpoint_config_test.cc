@@ -105,6 +105,59 @@ TEST(CheckpointConfigTest, Gemmas3rdHasTwoBases) {
   }
 }
 
+// Chunks of layers, negative where they have no rope.
+std::vector<int> ChunksOf(const ModelConfig& config) {
+  std::vector<int> chunks;
+  for (int layer = 0; layer < config.n_layers; ++layer) {
+    const LayerConfig of = config.Layer(layer);
+    chunks.push_back(of.rope == LayerRope::kNone ? -1 - of.chunk : of.chunk);
+  }
+  return chunks;
+}
+
+TEST(CheckpointConfigTest, Llamas4thSaysWhichLayersHaveRopeChunksAndExperts) {
+  static constexpr char kHeads[] = R"("num_key_value_heads": 2, )";
+  const auto read = [](std::string_view more) {
+    return Read("llama4_text",
+                absl::StrCat(kHeads, R"("attention_chunk_size": 16, )", std::string(more)));
+  };
+  const ModelConfig usual = read("");
+  EXPECT_THAT(ChunksOf(usual), ElementsAre(16, 16, 16));  // Each fourth layer has no rope.
+  EXPECT_FALSE(usual.IsDense(0));
+  EXPECT_EQ(usual.dense_ffn_dim, 0);
+  EXPECT_EQ(usual.shared_ffn_dim, 8192);
+  EXPECT_EQ(usual.qk_norm, QkNorm::kUnitAfterRope);
+  EXPECT_TRUE(usual.weighted_inputs);
+  EXPECT_EQ(usual.temperature_floor, 8192);
+  EXPECT_THAT(ChunksOf(read(R"("no_rope_layer_interval": 2, )")), ElementsAre(16, -1, 16));
+  EXPECT_THAT(ChunksOf(read(R"("no_rope_layers": [], )")), ElementsAre(16, 16, 16));
+  EXPECT_THAT(ChunksOf(read(R"("no_rope_layers": [0, 1, 1], )")), ElementsAre(-1, 16, 16));
+  EXPECT_THAT(ChunksOf(read(R"("layer_types": ["chunked_attention", "full_attention",
+      "full_attention"], "no_rope_layers": [0, 1, 1], )")),
+              ElementsAre(-17, 0, 0));
+  EXPECT_TRUE(read(R"("interleave_moe_layer_step": 2, )").IsDense(2));
+  const ModelConfig listed = read(R"("moe_layers": [2], "intermediate_size_mlp": 48, )");
+  EXPECT_TRUE(listed.IsDense(0) && listed.IsDense(1) && !listed.IsDense(2));
+  EXPECT_EQ(listed.dense_ffn_dim, 48);
+  EXPECT_EQ(read(R"("use_qk_norm": false, )").qk_norm, QkNorm::kNone);
+  EXPECT_EQ(read(R"("attn_temperature_tuning": 4, "floor_scale": 8, )").temperature_floor, 8);
+  EXPECT_EQ(read(R"("attn_temperature_tuning": false, )").temperature_floor, 0);
+  for (const auto& [more, says] :
+       {std::pair{R"("no_rope_layers": [1], )", "'no_rope_layers' is a list of 1 entries, not"},
+        {R"("no_rope_layer_interval": 0, )", "'no_rope_layer_interval' is 0, below 1"},
+        {R"("attention_chunk_size": null, )", "is null, but layers have chunks"}}) {
+    EXPECT_THAT(std::string(ReadText("llama4_text", absl::StrCat(kHeads, more)).status().message()),
+                HasSubstr(says));
+  }
+}
+
+TEST(CheckpointConfigTest, ARampOfNoLengthIsAStep) {
+  const ModelConfig config = Read("llama", absl::StrCat(kDense, R"("rope_scaling": {
+      "rope_type": "llama3", "factor": 16.0, "low_freq_factor": 1.0, "high_freq_factor": 1.0,
+      "original_max_position_embeddings": 64}, )"));
+  EXPECT_THAT(config.rope_divisors, ElementsAre(1, 1, 16, 16));  // 64, 640 positions a wave.
+}
+
 TEST(CheckpointConfigTest, LongropeHasTwoListsAndOneMagnitude) {
   constexpr char kRope[] = R"("rope_scaling": {"type": "su", "short_factor": [1, 1.5],
       "long_factor": [2, 3.5]}, "partial_rotary_factor": 0.5, )";

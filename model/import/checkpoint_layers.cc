@@ -15,6 +15,8 @@
 namespace shoal {
 namespace {
 
+constexpr char kChunked[] = "'chunked_attention'";
+
 class LayersReader {
  public:
   LayersReader(const JsonValues& file, const FamilyCheckpoint& checkpoint, ModelConfig* config)
@@ -27,6 +29,7 @@ class LayersReader {
   absl::Status Read() {
     SHOAL_RETURN_IF_ERROR(ReadDense());
     SHOAL_RETURN_IF_ERROR(ReadKinds());
+    if (RowOf(ConfigRule::kChunk) != nullptr) SHOAL_RETURN_IF_ERROR(ReadChunks());
     const bool alike = std::ranges::all_of(
         layers_, [](const LayerConfig& layer) { return layer == LayerConfig{}; });
     if (!alike) config_.layers = std::move(layers_);
@@ -89,6 +92,7 @@ class LayersReader {
       SHOAL_RETURN_IF_ERROR(CheckLength(*types));
       n_leading = 0;
     }
+    if (const auto key = Find(ConfigRule::kRoutedLayers)) return ReadRoutedLayers(*key);
     for (int i = 0; i < config_.n_layers; ++i) {
       LayerConfig& layer = layers_[static_cast<size_t>(i)];
       layer.dense = layer.dense || (i + 1) % step != 0 || i < n_leading || i > last;
@@ -97,6 +101,41 @@ class LayersReader {
       layer.dense = file_.Text(key) == "'dense'";
       if (layer.dense || file_.Text(key) == "'sparse'") continue;
       return Refuse(key, "; only 'dense' and 'sparse' are computed here");
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadRoutedLayers(const std::string& key) {
+    for (LayerConfig& layer : layers_) layer.dense = true;
+    for (uint64_t i = 0; i < file_.Length(key); ++i) {
+      SHOAL_ASSIGN_OR_RETURN(const int layer, ReadCount(absl::StrCat(key, ".", i)));
+      if (layer < config_.n_layers) layers_[static_cast<size_t>(layer)].dense = false;
+    }
+    return absl::OkStatus();
+  }
+
+  // Which layers have rope, and chunks: those with rope, unless layer_types says otherwise.
+  absl::Status ReadChunks() {
+    SHOAL_ASSIGN_OR_RETURN(const int chunk, ReadCountOr(ConfigRule::kChunk, 0));
+    SHOAL_ASSIGN_OR_RETURN(const int period,
+                           ReadCountOr(ConfigRule::kNoRopePeriod, family_.no_rope_period));
+    if (period < 1) return Refuse(*Find(ConfigRule::kNoRopePeriod), ", below 1");
+    const auto list = Find(ConfigRule::kRopeLayers);
+    const bool listed = list && file_.Length(*list) > 0;
+    if (listed) SHOAL_RETURN_IF_ERROR(CheckLength(*list));
+    for (int i = 0; i < config_.n_layers; ++i) {
+      LayerConfig& layer = layers_[static_cast<size_t>(i)];
+      int has_rope = (i + 1) % period;
+      if (listed) {
+        SHOAL_ASSIGN_OR_RETURN(has_rope, ReadCount(absl::StrCat(*list, ".", i)));
+      }
+      if (has_rope == 0) layer.rope = LayerRope::kNone;
+      const std::string type = file_.Text(absl::StrCat("layer_types.", i));
+      if (type == "null" ? has_rope == 0 : type != kChunked) continue;
+      if (chunk == 0) {
+        return Refuse(RowOf(ConfigRule::kChunk)->key, ", but layers have chunks");
+      }
+      layer.chunk = chunk < config_.context_length ? chunk : 0;
     }
     return absl::OkStatus();
   }
@@ -149,6 +188,8 @@ class LayersReader {
       if (type == "'sliding_attention'" && RowOf(ConfigRule::kWindow) != nullptr) {
         if (window == 0) return Refuse(key, ", but no window is given or it is switched off");
         SetWindow(window, &layer);
+      } else if (type == kChunked && RowOf(ConfigRule::kChunk) != nullptr) {
+        continue;  // ReadChunks.
       } else if (type == "'conv'" && has(TensorRole::kConv)) {
         layer.mixer = Mixer::kShortConvolution;
       } else if (type == "'linear_attention'" && has(TensorRole::kDeltaQkv)) {

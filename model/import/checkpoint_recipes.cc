@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include "base/quoted.h"
 #include "base/status_macros.h"
 #include "model/families/family.h"
+#include "model/import/text_part.h"
 
 namespace shoal {
 namespace {
@@ -35,7 +37,15 @@ class RecipeMaker {
         type_(*config.type),
         config_(config.config),
         family_(*FindFamily(config.config.architecture)),
-        used_(checkpoint.tensors().size()) {}
+        used_(checkpoint.tensors().size()) {
+    if (!read_.is_part) return;
+    part_names_ = KnownPartNames().front();
+    const CheckpointName* embedding = FindName(type_, TensorRole::kTokenEmbd);
+    for (const PartNames& names : KnownPartNames()) {
+      const bool there = checkpoint.Find(NameInWhole(embedding->name, names)) != nullptr;
+      if (there) part_names_ = names;
+    }
+  }
 
   absl::StatusOr<CheckpointRecipes> Make() {
     for (const TensorSpec& spec : family_.tensors) {
@@ -54,6 +64,11 @@ class RecipeMaker {
         absl::StrCat(checkpoint_.folder(), ": tensor ", Quoted(name), " ", message));
   }
 
+  std::string StoredName(const CheckpointName& name, int layer, int expert) const {
+    const std::string plain = TensorName(name, layer, expert);
+    return part_names_ ? NameInWhole(plain, *part_names_) : plain;
+  }
+
   const Checkpoint::Tensor* Use(const std::string& name) {
     const Checkpoint::Tensor* tensor = checkpoint_.Find(name);
     if (tensor != nullptr) used_[static_cast<size_t>(tensor - checkpoint_.tensors().data())] = true;
@@ -70,7 +85,7 @@ class RecipeMaker {
       return absl::OkStatus();
     }
     SHOAL_CHECK(first != nullptr);
-    const std::string stored_name = TensorName(*first, layer, 0);
+    const std::string stored_name = StoredName(*first, layer, 0);
     if (spec.role == TensorRole::kOutput && config_.tied_embeddings) {
       Use(stored_name);  // Some write the tied head too.
       return absl::OkStatus();
@@ -107,7 +122,7 @@ class RecipeMaker {
       shape.erase(shape.begin());
     }
     for (int i = 0; i < n_parts; ++i) {
-      SHOAL_RETURN_IF_ERROR(AddPart(name, shape, TensorName(name, layer, i), recipe));
+      SHOAL_RETURN_IF_ERROR(AddPart(name, shape, StoredName(name, layer, i), recipe));
     }
     return absl::OkStatus();
   }
@@ -281,20 +296,25 @@ class RecipeMaker {
 
   // Layers behind the last one predict tokens after the next; nothing here is made of them.
   bool IsOfMoreLayers(std::string_view name) const {
-    constexpr std::string_view kLayers = "model.layers.";
-    if (!name.starts_with(kLayers)) return false;
-    name.remove_prefix(kLayers.size());
+    std::string layers = "model.layers.";
+    if (part_names_) layers = NameInWhole(layers, *part_names_);
+    if (!name.starts_with(layers)) return false;
+    name.remove_prefix(layers.size());
     int layer = 0;
     return absl::SimpleAtoi(std::string(name.substr(0, name.find('.'))), &layer) &&
            layer >= config_.n_layers && layer - config_.n_layers < read_.n_more_layers;
   }
 
-  absl::Status CheckAllUsed() const {
+  absl::Status CheckAllUsed() {
     for (size_t i = 0; i < used_.size(); ++i) {
       const std::string& name = checkpoint_.tensors()[i].info->name;
       // Old exports store RoPE's frequencies, which follow from config.json.
       if (used_[i] || name.ends_with("rotary_emb.inv_freq") || IsOfMoreLayers(name)) continue;
       if (!type_.unused_tensors.empty() && name.starts_with(type_.unused_tensors)) continue;
+      if (part_names_ && IsOfOtherPart(name)) {
+        ++out_.n_of_other_parts;
+        continue;
+      }
       return Refuse(name, absl::StrCat("is no part of model_type ", std::string(type_.model_type),
                                        " with ", config_.n_layers, " layers and ",
                                        config_.n_experts, " experts; use another model"));
@@ -307,7 +327,7 @@ class RecipeMaker {
     std::iota(order.begin(), order.end(), size_t{0});
     std::sort(order.begin(), order.end(),
               [this](size_t a, size_t b) { return out_.tensors[a].name < out_.tensors[b].name; });
-    CheckpointRecipes sorted;
+    CheckpointRecipes sorted{.n_of_other_parts = out_.n_of_other_parts};
     for (const size_t i : order) {
       sorted.tensors.push_back(std::move(out_.tensors[i]));
       sorted.recipes.push_back(std::move(out_.recipes[i]));
@@ -321,6 +341,7 @@ class RecipeMaker {
   const ModelConfig& config_;
   const Family& family_;
   std::vector<bool> used_;
+  std::optional<PartNames> part_names_;  // Where the folder has other parts too.
   CheckpointRecipes out_;
 };
 

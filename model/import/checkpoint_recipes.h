@@ -12,8 +12,9 @@ namespace shoal {
 
 // The tensors of a checkpoint's family, ascending by name, and how each is made.
 struct CheckpointRecipes {
-  std::vector<TensorInfo> tensors;
-  std::vector<TensorRecipe> recipes;  // Parallel to it.
+  std::vector<TensorInfo> tensors = {};
+  std::vector<TensorRecipe> recipes = {};  // Parallel to it.
+  int n_of_other_parts = 0;                // Stored tensors that do not read text.
 };
 
 // Checks that every tensor is there with the right shape and a type that is read, and that no other

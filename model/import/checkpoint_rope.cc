@@ -212,8 +212,8 @@ class RopeReader {
     SHOAL_ASSIGN_OR_RETURN(const double factor, ReadPositive("factor"));
     SHOAL_ASSIGN_OR_RETURN(const double low, ReadPositive("low_freq_factor"));
     SHOAL_ASSIGN_OR_RETURN(const double high, ReadPositive("high_freq_factor"));
-    if (low >= high) {
-      return Refuse("low_freq_factor", absl::StrCat(", not below high_freq_factor, ",
+    if (low > high) {
+      return Refuse("low_freq_factor", absl::StrCat(", above high_freq_factor, ",
                                                     file_.Text(Key("high_freq_factor"))));
     }
     SHOAL_ASSIGN_OR_RETURN(const int context, ReadOriginalContext());
@@ -221,7 +221,9 @@ class RopeReader {
     for (int i = 0; i < n_pairs; ++i) {
       const double frequency = std::pow(config_.rope_theta, -2.0 * i / config_.rope_dim);
       const double n_waves = context * frequency / (2 * std::numbers::pi);
-      const double share = std::clamp((n_waves - low) / (high - low), 0.0, 1.0);
+      // Where both are one, a wave is either long or short.
+      const double share = low == high ? (n_waves < low ? 0.0 : 1.0)
+                                       : std::clamp((n_waves - low) / (high - low), 0.0, 1.0);
       config_.rope_divisors.push_back(static_cast<float>(1 / ((1 - share) / factor + share)));
     }
     return absl::OkStatus();

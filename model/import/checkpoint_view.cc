@@ -31,6 +31,7 @@ absl::StatusOr<std::unique_ptr<CheckpointView>> CheckpointView::Create(
                          MakeCheckpointRecipes(*view->checkpoint_, config));
   view->tensors_ = std::move(recipes.tensors);
   view->recipes_ = std::move(recipes.recipes);
+  view->n_of_other_parts_ = recipes.n_of_other_parts;
   SHOAL_RETURN_IF_ERROR(view->CheckNumbers(config));
   const std::string whole = absl::StrCat(view->checkpoint_->HeaderHashes(), std::string(identity));
   view->hash_ = Sha256Hex(std::as_bytes(std::span(whole)));

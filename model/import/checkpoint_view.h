@@ -63,6 +63,8 @@ class CheckpointView final : public ModelFile {
   uint64_t file_bytes() const override;
   uint64_t Position(const TensorInfo& tensor, uint64_t offset) const override;
   std::string HeaderHash() const override { return hash_; }
+  // How many stored tensors are of parts that do not read text.
+  int n_of_other_parts() const { return n_of_other_parts_; }
 
  private:
   explicit CheckpointView(std::unique_ptr<Checkpoint> checkpoint)
@@ -84,6 +86,7 @@ class CheckpointView final : public ModelFile {
   std::vector<TensorInfo> tensors_;    // Ascending by name.
   std::vector<TensorRecipe> recipes_;  // Parallel to it.
   std::string hash_;
+  int n_of_other_parts_ = 0;
 };
 
 }  // namespace shoal

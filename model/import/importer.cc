@@ -56,6 +56,7 @@ class Import {
     if (!model.tokenizer.ok()) return model.tokenizer.status();
     file_ = std::move(model.file);
     manifest_.config = std::move(model.config);
+    result_.note = std::move(model.note);
     tokenizer_file_ = TokenizerFile(*model.tokenizer);
     default_name_ = std::move(model.name);
     manifest_.name = options_.model_name.empty() ? default_name_ : options_.model_name;

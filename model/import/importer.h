@@ -35,6 +35,7 @@ struct ImportResult {
   uint64_t n_bytes = 0;  // Of all shards.
   int n_shards = 0;
   int n_written = 0;           // Shards that were not there before.
+  std::string note = {};       // OpenedModel::note.
   bool already_there = false;  // Nothing was read: this very file has been imported before.
 };
 

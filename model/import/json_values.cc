@@ -204,6 +204,25 @@ std::vector<std::string> JsonValues::NamesUnder(const std::string& prefix) const
   return names;
 }
 
+JsonValues JsonValues::Inside(std::string_view key, std::span<const std::string_view> outer) const {
+  JsonValues inside(absl::StrCat(name_, ", object ", Quoted(key)));
+  const auto copy = [&](const std::string& prefix, size_t n_cut) {
+    for (auto i = values_.lower_bound(prefix); i != values_.end() && i->first.starts_with(prefix);
+         ++i) {
+      inside.values_.insert_or_assign(i->first.substr(n_cut), i->second);
+    }
+  };
+  const std::string prefix = absl::StrCat(std::string(key), ".");
+  copy(prefix, prefix.size());
+  for (const std::string_view name : outer) {
+    const auto value = values_.find(name);
+    if (value == values_.end()) continue;
+    inside.values_.insert_or_assign(value->first, value->second);
+    copy(absl::StrCat(std::string(name), "."), 0);
+  }
+  return inside;
+}
+
 uint64_t JsonValues::Length(std::string_view key) const {
   const Value* value = Find(key);
   return value != nullptr && value->kind == Kind::kArray ? Names(key).size() : 0;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -42,6 +43,9 @@ class JsonValues {
   std::vector<std::string> Names(std::string_view key) const;
   // How many elements the list `key` has; 0 where there is none.
   uint64_t Length(std::string_view key) const;
+  // The object `key` as if it were a file, with those of the file's own values for `outer` that are
+  // there in place of the object's. Its name says which object it is.
+  JsonValues Inside(std::string_view key, std::span<const std::string_view> outer) const;
   // The value as an error text may show it.
   std::string Text(std::string_view key) const;
 

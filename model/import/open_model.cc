@@ -47,7 +47,8 @@ absl::StatusOr<OpenedModel> OpenGguf(const std::string& path) {
   std::string name = ModelName(*file);
   auto tokenizer = ReadTokenizer(*file);
   auto whole = SplitFusedTensors(std::move(file), *FindFamily(config.architecture), config);
-  return OpenedModel{std::move(whole), std::move(config), std::move(name), std::move(tokenizer)};
+  return OpenedModel{std::move(whole), std::move(config), std::move(name), std::move(tokenizer),
+                     ""};
 }
 
 // A file of the folder; nothing if there is none of that name.
@@ -62,12 +63,13 @@ absl::StatusOr<std::optional<std::string>> ReadPart(const std::string& folder, c
 
 // The ids in `file` that end an answer: one, or a list.
 absl::StatusOr<std::vector<int32_t>> EndIds(const JsonValues& file, size_t n_tokens) {
-  constexpr char kKey[] = "eos_token_id";
+  std::string all = "eos_token_id";
+  if (!file.Has(all)) all = "text_config.eos_token_id";
   std::vector<int32_t> ids;
-  if (!file.Has(kKey)) return ids;
-  const bool one = file.GetUint(kKey).ok();
+  if (!file.Has(all)) return ids;
+  const bool one = file.GetUint(all).ok();
   do {
-    const std::string key = one ? kKey : absl::StrCat(kKey, ".", ids.size());
+    const std::string key = one ? all : absl::StrCat(all, ".", ids.size());
     SHOAL_ASSIGN_OR_RETURN(const uint64_t id, file.GetUint(key));
     if (id >= n_tokens) {
       return absl::InvalidArgumentError(absl::StrCat(file.name(), ": key ", Quoted(key), " is ", id,
@@ -75,7 +77,7 @@ absl::StatusOr<std::vector<int32_t>> EndIds(const JsonValues& file, size_t n_tok
                                                      " tokens; fetch the model again"));
     }
     ids.push_back(static_cast<int32_t>(id));
-  } while (!one && file.Has(absl::StrCat(kKey, ".", ids.size())));
+  } while (!one && file.Has(absl::StrCat(all, ".", ids.size())));
   return ids;
 }
 
@@ -178,9 +180,14 @@ absl::StatusOr<OpenedModel> OpenCheckpoint(const std::string& folder) {
   SHOAL_ASSIGN_OR_RETURN(CheckpointConfig read, ReadCheckpointConfig(values));
   SHOAL_ASSIGN_OR_RETURN(auto checkpoint, Checkpoint::Open(folder));
   SHOAL_ASSIGN_OR_RETURN(auto file, CheckpointView::Create(std::move(checkpoint), read, text));
+  std::string note;
+  if (file->n_of_other_parts() > 0) {
+    note = absl::StrCat(file->n_of_other_parts(),
+                        " tensors of parts that do not read text are left out");
+  }
   auto tokenizer = ReadTokenizer(folder, values, read.config.vocab_size);
   return OpenedModel{std::move(file), std::move(read.config), NameOfFolder(folder),
-                     std::move(tokenizer)};
+                     std::move(tokenizer), std::move(note)};
 }
 
 bool IsFolder(const std::string& path) {

@@ -17,6 +17,7 @@ struct OpenedModel {
   std::string name;  // What clients call it unless told otherwise.
   // Without tokens where the model has none; an error where it cannot be read.
   absl::StatusOr<TokenizerShard> tokenizer;
+  std::string note;  // What its user should know of how it was read; may be empty.
 };
 
 // A GGUF file, or the folder of a Hugging Face model in safetensors.
