@@ -1,6 +1,7 @@
 #include "engine/latent_attention.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "base/status_macros.h"
@@ -19,6 +20,20 @@ absl::StatusOr<HeadMatrices> HeadMatrices::Load(const std::string& name, int n_h
   HeadMatrices heads;
   for (int h = 0; h < n_heads; ++h) {
     SHOAL_ASSIGN_OR_RETURN(PackedMatrix w, loader->LoadExpert(name, h, thread_idx));
+    heads.w_.push_back(std::move(w));
+  }
+  return heads;
+}
+
+absl::StatusOr<HeadMatrices> HeadMatrices::LoadCut(const std::string& name, int n_heads,
+                                                   const HeadCut& cut, MatrixLoader* loader,
+                                                   int thread_idx) {
+  HeadMatrices heads;
+  for (int64_t h = 0; h < n_heads; ++h) {
+    const int64_t first = h * cut.period + cut.begin;
+    SHOAL_ASSIGN_OR_RETURN(PackedMatrix w,
+                           cut.transposed ? loader->LoadTransposed(name, first, cut.length)
+                                          : loader->LoadRows(name, first, cut.length, thread_idx));
     heads.w_.push_back(std::move(w));
   }
   return heads;
@@ -75,10 +90,16 @@ absl::StatusOr<LatentAttention> LatentAttention::Load(const EngineContext& conte
                                      std::pair{kAttnKvANorm, &attention.w_kv_norm_}}) {
     SHOAL_ASSIGN_OR_RETURN(*vector, loader->LoadRole(config, family, role, layer));
   }
-  for (const auto& [role, heads] :
-       {std::pair{kAttnKB, &attention.w_k_}, std::pair{kAttnVB, &attention.w_v_}}) {
-    SHOAL_ASSIGN_OR_RETURN(*heads,
-                           HeadMatrices::Load(name(role), config.n_heads, loader, thread_idx));
+  const int64_t period = int64_t{config.nope_dim} + config.v_head_dim;
+  const HeadCut keys = {period, 0, config.nope_dim, /*transposed=*/true};
+  const HeadCut values = {period, config.nope_dim, config.v_head_dim, /*transposed=*/false};
+  for (const auto& [role, cut, heads] : {std::tuple{kAttnKB, &keys, &attention.w_k_},
+                                         std::tuple{kAttnVB, &values, &attention.w_v_}}) {
+    SHOAL_ASSIGN_OR_RETURN(
+        *heads,
+        loader->Has(name(role))
+            ? HeadMatrices::Load(name(role), config.n_heads, loader, thread_idx)
+            : HeadMatrices::LoadCut(name(kAttnKvB), config.n_heads, *cut, loader, thread_idx));
   }
   return attention;
 }

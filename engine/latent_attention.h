@@ -11,11 +11,24 @@
 
 namespace shoal {
 
+// Which rows of a matrix are a head's: `length` from `begin` on in every `period`; or they are its
+// columns.
+struct HeadCut {
+  int64_t period = 0;
+  int64_t begin = 0;
+  int64_t length = 0;
+  bool transposed = false;
+};
+
 // A matrix for each head: [n_heads, rows, cols].
 class HeadMatrices {
  public:
   static absl::StatusOr<HeadMatrices> Load(const std::string& name, int n_heads,
                                            MatrixLoader* loader, int thread_idx);
+  // Out of one matrix that has the rows of all heads.
+  static absl::StatusOr<HeadMatrices> LoadCut(const std::string& name, int n_heads,
+                                              const HeadCut& cut, MatrixLoader* loader,
+                                              int thread_idx);
 
   // y[t][h] = w[h] x[t][h] for each row t and head h. x: [n_tokens, n_heads] vectors of `cols`, one
   // every x_stride; y: each row's heads begin every y_stride.

@@ -1,6 +1,8 @@
 #include "engine/matrix_loader.h"
 
 #include <algorithm>
+#include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
@@ -38,6 +40,67 @@ absl::StatusOr<PackedMatrix> MatrixLoader::LoadExpert(const std::string& name, i
   const int64_t cols = tensor->shape[2];
   const StackSlice slice = source_.SliceOf(*tensor, expert);
   return Load(*tensor, slice.dtype, slice.offset, rows, cols, &scratch_[thread_idx]);
+}
+
+absl::StatusOr<const TensorInfo*> MatrixLoader::FindRows(const std::string& name, int64_t first_row,
+                                                         int64_t n_rows) const {
+  SHOAL_ASSIGN_OR_RETURN(const TensorInfo* tensor, Find(name));
+  const uint64_t end =
+      static_cast<uint64_t>((first_row + n_rows) * RowBytes(tensor->dtype, tensor->shape.back()));
+  if (first_row >= 0 && n_rows > 0 && end <= tensor->n_bytes) return tensor;
+  return absl::InvalidArgumentError(absl::StrCat(name, ": has no rows ", first_row, " to ",
+                                                 first_row + n_rows - 1, " of length ",
+                                                 tensor->shape.back()));
+}
+
+absl::StatusOr<PackedMatrix> MatrixLoader::LoadRows(const std::string& name, int64_t first_row,
+                                                    int64_t n_rows, int thread_idx) {
+  SHOAL_ASSIGN_OR_RETURN(const TensorInfo* tensor, FindRows(name, first_row, n_rows));
+  const int64_t cols = tensor->shape.back();
+  const auto offset = static_cast<uint64_t>(first_row * RowBytes(tensor->dtype, cols));
+  return Load(*tensor, tensor->dtype, offset, n_rows, cols, &scratch_[thread_idx]);
+}
+
+namespace {
+
+// to: [cols, rows] of elements of that size.
+void Transpose(const std::byte* from, int64_t rows, int64_t cols, int64_t elem_bytes,
+               std::byte* to) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < cols; ++c) {
+      std::memcpy(to + (c * rows + r) * elem_bytes, from + (r * cols + c) * elem_bytes,
+                  static_cast<size_t>(elem_bytes));
+    }
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<PackedMatrix> MatrixLoader::LoadTransposed(const std::string& name,
+                                                          int64_t first_row, int64_t n_rows) {
+  SHOAL_ASSIGN_OR_RETURN(const TensorInfo* tensor, FindRows(name, first_row, n_rows));
+  const int64_t cols = tensor->shape.back();
+  const int64_t row_bytes = RowBytes(tensor->dtype, cols);
+  std::vector<std::byte> stored(static_cast<size_t>(n_rows * row_bytes));
+  SHOAL_RETURN_IF_ERROR(
+      source_.Read(*tensor, static_cast<uint64_t>(first_row * row_bytes), stored));
+  DType dtype = tensor->dtype;
+  if (Traits(dtype).block_elems > 1) {
+    std::vector<std::byte> floats(static_cast<size_t>(n_rows * cols) * sizeof(float));
+    // File order, which is the scalar kernels' own.
+    const KernelTable& scalar = *AvailableKernels().front();
+    for (int64_t r = 0; r < n_rows; ++r) {
+      scalar.unpack_row({dtype, n_rows, cols, stored.data()}, r,
+                        reinterpret_cast<float*>(floats.data()) + r * cols);
+    }
+    stored = std::move(floats);
+    dtype = DType::kF32;
+  }
+  std::vector<std::byte> turned(stored.size());
+  Transpose(stored.data(), n_rows, cols, Traits(dtype).block_bytes, turned.data());
+  PackedMatrix matrix(kernels_, dtype, cols, n_rows);
+  matrix.PackRows(0, cols, turned.data());
+  return matrix;
 }
 
 absl::StatusOr<std::vector<float>> MatrixLoader::LoadVector(const std::string& name) {

@@ -23,6 +23,15 @@ class MatrixLoader {
   absl::StatusOr<PackedMatrix> LoadMatrix(const std::string& name, int thread_idx);
   // Matrix `expert` of a stack [n_experts, rows, cols].
   absl::StatusOr<PackedMatrix> LoadExpert(const std::string& name, int expert, int thread_idx);
+  // Rows [first_row, first_row + n_rows) of a matrix, or of a stack's matrices one behind the
+  // other;
+  absl::StatusOr<PackedMatrix> LoadRows(const std::string& name, int64_t first_row, int64_t n_rows,
+                                        int thread_idx);
+  // the same transposed, [cols, n_rows]: what is stored in blocks becomes F32.
+  absl::StatusOr<PackedMatrix> LoadTransposed(const std::string& name, int64_t first_row,
+                                              int64_t n_rows);
+  // True if the source has such a tensor.
+  bool Has(const std::string& name) const { return source_.Find(name) != nullptr; }
   // All numbers of a tensor of F32, a vector or a small matrix by rows.
   absl::StatusOr<std::vector<float>> LoadVector(const std::string& name);
   // Vector `expert` of a stack [n_experts, n] of F32.
@@ -34,6 +43,8 @@ class MatrixLoader {
 
  private:
   absl::StatusOr<const TensorInfo*> Find(const std::string& name) const;
+  absl::StatusOr<const TensorInfo*> FindRows(const std::string& name, int64_t first_row,
+                                             int64_t n_rows) const;
   absl::StatusOr<PackedMatrix> Load(const TensorInfo& tensor, DType dtype, uint64_t offset,
                                     int64_t rows, int64_t cols, std::vector<std::byte>* scratch);
 

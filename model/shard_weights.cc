@@ -62,14 +62,19 @@ class ShardWeights::Builder {
     return absl::OkStatus();
   }
 
-  // An output head that is the embedding; or what the model may lack, and does.
+  // An output head that is the embedding; what the model may lack, and does; or what another tensor
+  // has.
   bool IsLeftOut(const TensorSpec& spec, int layer) const {
-    if (!spec.optional) return false;
     if (spec.role == TensorRole::kOutput) return manifest_.config.tied_embeddings;
+    if (!spec.optional && !spec.part_of) return false;
     const ShardInfo* shard =
         manifest_.Find(layer < 0 ? ShardKind::kOutput : ShardKind::kTrunkLayer, layer);
-    return shard != nullptr && std::ranges::find(shard->tensors, TensorName(spec, layer),
-                                                 &ShardTensor::name) == shard->tensors.end();
+    const auto has = [&](const std::string& name) {
+      return std::ranges::find(shard->tensors, name, &ShardTensor::name) != shard->tensors.end();
+    };
+    if (shard == nullptr || has(TensorName(spec, layer))) return false;
+    const Family& family = *FindFamily(manifest_.config.architecture);
+    return spec.optional || has(TensorName(family, *spec.part_of, layer));
   }
 
   absl::Status AddSlice(const ShardInfo* shard, const TensorSpec& spec, Tensor* tensor) const {

@@ -144,6 +144,8 @@ int64_t ExtentOf(Extent extent, const ModelConfig& config) {
       return int64_t{config.n_heads} * (config.nope_dim + config.rope_dim);
     case Extent::kLatentOutputs:
       return int64_t{config.n_heads} * config.v_head_dim;
+    case Extent::kLatentKeysValues:
+      return int64_t{config.n_heads} * (config.nope_dim + config.v_head_dim);
     case Extent::kGatedQueries:
       return int64_t{2} * config.n_heads * config.head_dim;
     case Extent::kConvChannels:
@@ -197,6 +199,7 @@ bool AppliesToMixer(TensorRole role, const ModelConfig& config, int layer) {
     case TensorRole::kAttnKvANorm:
     case TensorRole::kAttnKB:
     case TensorRole::kAttnVB:
+    case TensorRole::kAttnKvB:
       return mixer == Mixer::kAttention;
     case TensorRole::kConvIn:
     case TensorRole::kConv:

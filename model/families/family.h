@@ -63,9 +63,11 @@ enum class TensorRole : uint8_t {
   kAttnQB,
   kAttnKvA,  // hidden to the latent and the key's rotary part, the latent's norm;
   kAttnKvANorm,
-  kAttnKB,  // [n_heads, kv_lora_rank, nope_dim], from a head's query to the latent,
-  kAttnVB,  // [n_heads, v_head_dim, kv_lora_rank] and from the latent to its output.
-  kConvIn,  // Short convolution: hidden to B, C and x; a kernel per channel; back to hidden.
+  kAttnKB,   // [n_heads, kv_lora_rank, nope_dim], from a head's query to the latent,
+  kAttnVB,   // [n_heads, v_head_dim, kv_lora_rank] and from the latent to its output;
+  kAttnKvB,  // of each head, the columns of the first as rows, then the second, as older files have
+             // them.
+  kConvIn,   // Short convolution: hidden to B, C and x; a kernel per channel; back to hidden.
   kConv,
   kConvOut,
   kDeltaQkv,   // Gated delta rule: hidden to q, k, v, to the gate z,
@@ -98,10 +100,11 @@ enum class Extent : uint8_t {
   kKvLora,
   kNope,
   kVHead,
-  kLatentQueries,  // n_heads * (nope_dim + rope_dim).
-  kLatentOutputs,  // n_heads * v_head_dim.
-  kGatedQueries,   // Twice kQueries: of each head the query, then the gate.
-  kConvChannels,   // Three times hidden_dim.
+  kLatentQueries,     // n_heads * (nope_dim + rope_dim).
+  kLatentOutputs,     // n_heads * v_head_dim.
+  kLatentKeysValues,  // n_heads * (nope_dim + v_head_dim).
+  kGatedQueries,      // Twice kQueries: of each head the query, then the gate.
+  kConvChannels,      // Three times hidden_dim.
   kConvKernel,
   kDeltaChannels,  // Of q, k and v together.
   kDeltaHeads,     // delta_value_heads.
@@ -122,6 +125,8 @@ struct TensorSpec {
   std::array<Extent, 3> shape;  // Outermost first, filled from the left.
   bool f32_only = false;        // Norms and routers: stored whole, never quantized.
   bool optional = false;        // May be absent; an output head then is the embedding.
+  // Absent, its numbers are in the tensor of that role.
+  std::optional<TensorRole> part_of = std::nullopt;
 };
 
 // A file's tensor that has the rows of several, one part behind the other.

@@ -21,17 +21,29 @@ constexpr auto kNames =
              CheckpointName{TensorRole::kFfnDownExps,
                             "model.layers.#.block_sparse_moe.output_linear.weight"},
          });
-constexpr ConfigKey kKeys[] = {
-    {"num_local_experts", &ModelConfig::n_experts},
-    {"num_experts_per_tok", &ModelConfig::top_k},
-    {"intermediate_size", &ModelConfig::ffn_dim},
-    {"embedding_multiplier", &ModelConfig::embedding_scale, 1},
-    {"attention_multiplier", &ModelConfig::attention_scale, 1},
-    {"residual_multiplier", &ModelConfig::residual_scale, 1},
-    {"logits_scaling", &ModelConfig::logit_divisor, 1},
+constexpr std::array kKeys = {
+    ConfigKey{"num_local_experts", &ModelConfig::n_experts},
+    ConfigKey{"num_experts_per_tok", &ModelConfig::top_k},
+    ConfigKey{"intermediate_size", &ModelConfig::ffn_dim},
+    ConfigKey{"embedding_multiplier", &ModelConfig::embedding_scale, 1},
+    ConfigKey{"attention_multiplier", &ModelConfig::attention_scale, 1},
+    ConfigKey{"residual_multiplier", &ModelConfig::residual_scale, 1},
+    ConfigKey{"logits_scaling", &ModelConfig::logit_divisor, 1},
 };
+constexpr char kSharedInput[] = "model.layers.#.shared_mlp.input_linear.weight";
+constexpr Segments kSharedHalves = {Extent::kSharedFfn, Extent::kSharedFfn};
+constexpr auto kSharedNames = Join(
+    kNames,
+    std::array{
+        CheckpointName{TensorRole::kFfnGateShexp, kSharedInput, kSharedHalves, 0},
+        CheckpointName{TensorRole::kFfnUpShexp, kSharedInput, kSharedHalves, 1},
+        CheckpointName{TensorRole::kFfnDownShexp, "model.layers.#.shared_mlp.output_linear.weight"},
+    });
+constexpr auto kSharedKeys =
+    Join(kKeys, std::array{ConfigKey{"shared_intermediate_size", &ModelConfig::shared_ffn_dim, 0}});
 constexpr CheckpointType kCheckpoints[] = {
-    {.model_type = "granitemoe", .tensors = kNames, .keys = kKeys}};
+    {.model_type = "granitemoe", .tensors = kNames, .keys = kKeys},
+    {.model_type = "granitemoeshared", .tensors = kSharedNames, .keys = kSharedKeys}};
 
 }  // namespace
 

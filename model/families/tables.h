@@ -69,8 +69,9 @@ inline constexpr std::array kLatentDecoder = {
     TensorSpec{kAttnQB, "blk.#.attn_q_b.weight", {kLatentQueries, kQLora}},
     TensorSpec{kAttnKvA, "blk.#.attn_kv_a_mqa.weight", {kHeadDim, kHidden}},
     TensorSpec{kAttnKvANorm, "blk.#.attn_kv_a_norm.weight", {kKvLora}, /*f32_only=*/true},
-    TensorSpec{kAttnKB, "blk.#.attn_k_b.weight", {kHeads, kKvLora, kNope}},
-    TensorSpec{kAttnVB, "blk.#.attn_v_b.weight", {kHeads, kVHead, kKvLora}},
+    TensorSpec{kAttnKB, "blk.#.attn_k_b.weight", {kHeads, kKvLora, kNope}, false, false, kAttnKvB},
+    TensorSpec{kAttnVB, "blk.#.attn_v_b.weight", {kHeads, kVHead, kKvLora}, false, false, kAttnKvB},
+    TensorSpec{kAttnKvB, "blk.#.attn_kv_b.weight", {kLatentKeysValues, kKvLora}, false, true},
     TensorSpec{kAttnOutput, "blk.#.attn_output.weight", {kHidden, kLatentOutputs}},
     kDecoder[8],
 };

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/limits.h"
 #include "base/quoted.h"
 #include "base/status_macros.h"
 
@@ -68,19 +69,22 @@ class MixersReader {
   }
 
   absl::Status ReadLatentAttention() {
-    if (!keys_.Has("attention.key_length_mla")) {
-      return keys_.Refuse(absl::StrCat(
-          "key ", Quoted(keys_.Key("attention.key_length_mla")),
-          " is missing: the file is from before May 2025, when keys and values of latent "
-          "attention were one matrix"));
-    }
     SHOAL_ASSIGN_OR_RETURN(config_.kv_lora_rank, keys_.ReadCount("attention.kv_lora_rank"));
     SHOAL_ASSIGN_OR_RETURN(config_.q_lora_rank, keys_.ReadCountOr("attention.q_lora_rank", 0));
-    SHOAL_ASSIGN_OR_RETURN(const int query, keys_.ReadCount("attention.key_length_mla"));
-    SHOAL_ASSIGN_OR_RETURN(config_.v_head_dim, keys_.ReadCount("attention.value_length_mla"));
     SHOAL_ASSIGN_OR_RETURN(config_.rope_dim, keys_.ReadCount("rope.dimension_count"));
-    SHOAL_RETURN_IF_ERROR(
-        keys_.RequireCount("attention.value_length", static_cast<uint64_t>(config_.kv_lora_rank)));
+    // Files from before May 2025 count the heads of keys and values that the latent stands for.
+    const bool counts_rows = keys_.Has("attention.key_length_mla");
+    const std::string suffix = counts_rows ? "_mla" : "";
+    SHOAL_ASSIGN_OR_RETURN(const int query, keys_.ReadCount("attention.key_length" + suffix));
+    SHOAL_ASSIGN_OR_RETURN(config_.v_head_dim, keys_.ReadCount("attention.value_length" + suffix));
+    if (counts_rows) {
+      SHOAL_RETURN_IF_ERROR(keys_.RequireCount("attention.value_length",
+                                               static_cast<uint64_t>(config_.kv_lora_rank)));
+    } else {
+      config_.n_kv_heads = 1;
+      config_.head_dim =
+          std::min(config_.kv_lora_rank, kMaxDim) + std::min(config_.rope_dim, kMaxDim);
+    }
     config_.nope_dim = query - config_.rope_dim;
     SHOAL_ASSIGN_OR_RETURN(const double magnitude, ScoresMagnitude());
     config_.attention_scale = static_cast<float>(magnitude * magnitude / std::sqrt(query));

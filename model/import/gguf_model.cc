@@ -219,7 +219,7 @@ class ConfigReader : private GgufKeys {
           name = TensorName(fused->name, layer);
           if (spec.role == fused->parts.front()) SHOAL_RETURN_IF_ERROR(CheckFused(*fused, name));
         } else {
-          SHOAL_RETURN_IF_ERROR(CheckTensor(spec, name));
+          SHOAL_RETURN_IF_ERROR(CheckTensor(spec, name, layer));
         }
         known.push_back(std::move(name));
       }
@@ -260,10 +260,12 @@ class ConfigReader : private GgufKeys {
                                absl::StrJoin(shape, ", "), "] (outermost first)"));
   }
 
-  absl::Status CheckTensor(const TensorSpec& spec, const std::string& name) {
+  absl::Status CheckTensor(const TensorSpec& spec, const std::string& name, int layer) {
     const TensorInfo* tensor = file_.Find(name);
     if (tensor == nullptr) {
-      if (!spec.optional) return Missing(name);
+      const bool elsewhere =
+          spec.part_of && file_.Find(TensorName(family_, *spec.part_of, layer)) != nullptr;
+      if (!spec.optional && !elsewhere) return Missing(name);
       config_.tied_embeddings = config_.tied_embeddings || spec.role == TensorRole::kOutput;
       return absl::OkStatus();
     }

@@ -42,7 +42,7 @@ class Planner {
       if (expert >= 0 && !HoldsExpert(spec, config_, layer, expert)) continue;
       const TensorInfo* tensor = file_.Find(TensorName(spec, layer));
       if (tensor == nullptr) {
-        SHOAL_CHECK(spec.optional);  // OpenModel has seen the others.
+        SHOAL_CHECK(spec.optional || spec.part_of);  // OpenModel has seen the others.
         continue;
       }
       Add(*tensor, TensorShape(spec, config_), IsExpertStack(spec) ? expert : -1, &shard);

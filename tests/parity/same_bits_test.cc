@@ -76,6 +76,25 @@ TEST_P(SameBitsTest, ShardsServeTheSameBitsAsTheFile) {
   std::filesystem::remove_all(folder);
 }
 
+// Goal: keys and values of latent attention in one matrix, as older files have them, are those of
+// two, from the file and from shards.
+TEST(SameBitsTest, KeysAndValuesInOneMatrixAreThoseOfTwo) {
+  const std::string folder = "tests/data/models/deepseek_v2/";
+  LocalModel two(folder + "model.gguf", {});
+  const std::vector<int32_t> ids = Prompt(75, two.config().vocab_size);
+  const std::vector<float> expected = two.Logits(ids, 512);
+  LocalModel one(folder + "model-kv_b.gguf", {});
+  EXPECT_EQ(FirstDifference(one.Logits(ids, 512), expected), -1);
+  std::string data_folder = testing::TempDir() + "/one_matrix_XXXXXX";
+  ASSERT_NE(mkdtemp(data_folder.data()), nullptr);
+  const auto data =
+      DataDirectory::Open(MachineFileSystem(), data_folder, DataDirectory::Access::kShared);
+  ASSERT_TRUE(data.ok()) << data.status();
+  LocalModel from_shards(folder + "model-kv_b.gguf", {.data = data->get()});
+  EXPECT_EQ(FirstDifference(from_shards.Logits(ids, 7), expected), -1);
+  std::filesystem::remove_all(data_folder);
+}
+
 std::vector<std::string> FamilyFiles() {
   std::vector<std::string> files;
   for (const char* name : kFamilyModels) {

@@ -132,5 +132,11 @@ std::vector<std::string> FamilyFiles() {
 
 INSTANTIATE_TEST_SUITE_P(Families, FamilyWorkerBitsTest, testing::ValuesIn(FamilyFiles()));
 
+// What GGUF files cannot say, or no converter writes.
+INSTANTIATE_TEST_SUITE_P(Others, FamilyWorkerBitsTest,
+                         testing::Values("tests/data/models/qwen3_moe_mixed/hf",
+                                         "tests/data/models/llama4/hf",
+                                         "tests/data/models/deepseek_v2/model-kv_b.gguf"));
+
 }  // namespace
 }  // namespace shoal

@@ -2,27 +2,22 @@
 """Makes the models of latent attention that no released fixture covers, and the numbers that transformers gives for them.
 
 deepseek_v2: groups limited by their best expert, softmax, queries with a latent; kimi_k2: DeepSeek-V3's arithmetic with one
-group, YaRN by 32; glm4_7_flash: without YaRN, values wider than keys, another epsilon. Random weights from fixed seeds, exact
-in bfloat16. Seeds are tried until disturbing the embeddings by 4e-4 changes no expert and no greedy token.
+group, YaRN by 32; glm4_7_flash: without YaRN, values wider than keys, another epsilon.
 
-Needs transformers 5.4, torch, safetensors and gguf. It writes NAME/model.gguf and NAME/expected.safetensors beside itself, of
-the models that its arguments name, or of all.
+It writes NAME/model.gguf, deepseek_v2/model-kv_b.gguf, NAME/hf and NAME/expected.safetensors beside itself, of the models that
+its arguments name, or of all.
 """
 
-import pathlib
-import sys
+import functools
 
-import gguf
-import numpy as np
-import torch
 import transformers
-from safetensors.numpy import save_file
 
-VOCAB, LAYERS, HIDDEN = 320, 3, 64
+import reference
+
+LAYERS, HIDDEN = 3, 64
 PROMPT_LENGTHS = (5, 23, 48)
-N_GREEDY = 16
 SHARED = dict(
-    vocab_size=VOCAB, hidden_size=HIDDEN, intermediate_size=96, num_hidden_layers=LAYERS, num_attention_heads=4,
+    vocab_size=reference.VOCAB, hidden_size=HIDDEN, intermediate_size=96, num_hidden_layers=LAYERS, num_attention_heads=4,
     num_key_value_heads=4, max_position_embeddings=1024, qk_rope_head_dim=16, num_experts_per_tok=3,
     moe_intermediate_size=16, tie_word_embeddings=False, attn_implementation="eager")
 
@@ -53,97 +48,22 @@ def glm4_7_flash():
         rope_parameters=dict(rope_type="default", rope_theta=1000000.0))
 
 
-def make_model(config, seed):
+def random_model(config, seed):
     # Sigmoids of wide scores nearly tie at 1.
     router_scale = 0.5 if getattr(config, "topk_method", None) == "group_limited_greedy" else 0.15
-    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, tensor in list(model.named_parameters()) + list(model.named_buffers()):
-            if "inv_freq" in name:
-                continue
-            noise = torch.randn(tensor.shape, generator=generator)
-            if "norm" in name:
-                value = 1 + 0.2 * noise
-            elif "correction_bias" in name:
-                value = 0.05 * noise
-            else:
-                value = noise * (router_scale if "gate.weight" in name else 2.0 / tensor.shape[-1] ** 0.5)
-            tensor.copy_(value.bfloat16().float())
+
+    def value_of(name, noise):
+        if "norm" in name:
+            return 1 + 0.2 * noise
+        if "correction_bias" in name:
+            return 0.05 * noise
+        return noise * (router_scale if "gate.weight" in name else 2.0 / noise.shape[-1] ** 0.5)
+
+    model = reference.random_model(config, seed, value_of)
     for layer in model.model.layers:
         if hasattr(layer.mlp, "experts"):
             layer.mlp.num_experts = config.n_routed_experts  # transformers 5.4 asks for it with groups.
     return model
-
-
-class Run:
-    """One forward pass with what it chose."""
-
-    def __init__(self, model, ids, disturbance=None):
-        self.routed = []
-        blocks = [layer.mlp for layer in model.model.layers if hasattr(layer.mlp, "experts")]
-        originals = [block.route_tokens_to_experts for block in blocks]
-        for block, original in zip(blocks, originals):
-            block.route_tokens_to_experts = lambda logits, original=original: self.note(original(logits))
-        with torch.no_grad():
-            embeddings = model.model.embed_tokens(torch.tensor([ids]))
-            if disturbance is not None:
-                embeddings = embeddings * (1 + disturbance[: len(ids)])
-            out = model(inputs_embeds=embeddings, output_hidden_states=True, use_cache=False)
-        for block, original in zip(blocks, originals):
-            block.route_tokens_to_experts = original
-        self.logits = out.logits[0].numpy()
-        self.hidden = out.hidden_states
-
-    def note(self, result):
-        ids, order = result[0].sort(dim=-1)
-        self.routed.append((ids.numpy().astype(np.int32), result[1].gather(1, order).float().numpy()))
-        return result
-
-    def ids(self):
-        return np.stack([ids for ids, _ in self.routed])
-
-
-def hidden_rows(model, ids):
-    """The residual stream entering each layer and leaving the last one, before the final norm."""
-    rows = []
-    hooks = [layer.register_forward_pre_hook(lambda _, args, kwargs: rows.append((args or (kwargs["hidden_states"],))[0]),
-                                             with_kwargs=True) for layer in model.model.layers]
-    hooks.append(model.model.norm.register_forward_pre_hook(lambda _, args: rows.append(args[0])))
-    Run(model, ids)
-    for hook in hooks:
-        hook.remove()
-    return np.stack([row[0].detach().numpy() for row in rows])
-
-
-def greedy(model, prompt, disturbance=None):
-    ids = list(prompt)
-    for _ in range(N_GREEDY):
-        ids.append(int(Run(model, ids, disturbance).logits[-1].argmax()))
-    return ids[len(prompt):]
-
-
-def expectations(config, seed):
-    """What the model with that seed gives, or nothing where a small disturbance changes a choice."""
-    model = make_model(config, seed)
-    generator = torch.Generator().manual_seed(seed + 1)
-    expected = {}
-    for i, length in enumerate(PROMPT_LENGTHS):
-        prompt = torch.randint(0, VOCAB, (length,), generator=generator).tolist()
-        run = Run(model, prompt)
-        disturbances = [4e-4 * torch.randn(length + N_GREEDY, HIDDEN, generator=generator) for _ in range(2)]
-        if not all(np.array_equal(Run(model, prompt, d).ids(), run.ids()) for d in disturbances):
-            return None, None
-        tokens = greedy(model, prompt)
-        if len(set(tokens)) < 4:
-            return None, None
-        if not all(greedy(model, prompt, d) == tokens for d in disturbances):
-            return None, None
-        expected |= {
-            f"prompt_{i}": np.array(prompt, np.int32), f"logits_{i}": run.logits, f"hidden_{i}": hidden_rows(model, prompt),
-            f"greedy_{i}": np.array(tokens, np.int32), f"topk_ids_{i}": run.ids(),
-            f"topk_weights_{i}": np.stack([weights for _, weights in run.routed])}
-    return model, expected
 
 
 def tensors_of(config, state):
@@ -177,67 +97,74 @@ def tensors_of(config, state):
             yield f"blk.{i}.exp_probs_b.bias", state[bias]
 
 
-def write_gguf(path, name, config, model):
-    writer = gguf.GGUFWriter(path, "deepseek2")
-    writer.add_name(f"tiny-{name}")
+def keys_of(config, sigmoid):
     rope = config.rope_parameters
-    sigmoid = name != "deepseek_v2"
-    for key, value in {
-            "block_count": LAYERS, "context_length": config.max_position_embeddings, "embedding_length": HIDDEN,
-            "feed_forward_length": config.intermediate_size, "attention.head_count": config.num_attention_heads,
-            "attention.head_count_kv": 1, "expert_count": config.n_routed_experts,
-            "expert_used_count": config.num_experts_per_tok, "expert_group_count": config.n_group,
-            "expert_group_used_count": config.topk_group, "expert_gating_func": 2 if sigmoid else 1,
-            "attention.key_length": config.kv_lora_rank + config.qk_rope_head_dim,
-            "attention.value_length": config.kv_lora_rank, "attention.q_lora_rank": config.q_lora_rank,
-            "attention.kv_lora_rank": config.kv_lora_rank,
-            "attention.key_length_mla": config.qk_nope_head_dim + config.qk_rope_head_dim,
-            "attention.value_length_mla": config.v_head_dim, "leading_dense_block_count": 1,
-            "expert_feed_forward_length": config.moe_intermediate_size, "expert_shared_count": config.n_shared_experts,
-            "rope.dimension_count": config.qk_rope_head_dim}.items():
-        writer.add_uint32("deepseek2." + key, value)
-    writer.add_float32("deepseek2.rope.freq_base", rope["rope_theta"])
-    writer.add_float32("deepseek2.attention.layer_norm_rms_epsilon", config.rms_norm_eps)
-    writer.add_float32("deepseek2.expert_weights_scale", config.routed_scaling_factor)
-    writer.add_bool("deepseek2.expert_weights_norm", bool(config.norm_topk_prob))
+    keys = {
+        "block_count": LAYERS, "context_length": config.max_position_embeddings, "embedding_length": HIDDEN,
+        "feed_forward_length": config.intermediate_size, "attention.head_count": config.num_attention_heads,
+        "attention.head_count_kv": 1, "expert_count": config.n_routed_experts,
+        "expert_used_count": config.num_experts_per_tok, "expert_group_count": config.n_group,
+        "expert_group_used_count": config.topk_group, "expert_gating_func": 2 if sigmoid else 1,
+        "attention.key_length": config.kv_lora_rank + config.qk_rope_head_dim,
+        "attention.value_length": config.kv_lora_rank, "attention.q_lora_rank": config.q_lora_rank,
+        "attention.kv_lora_rank": config.kv_lora_rank,
+        "attention.key_length_mla": config.qk_nope_head_dim + config.qk_rope_head_dim,
+        "attention.value_length_mla": config.v_head_dim, "leading_dense_block_count": 1,
+        "expert_feed_forward_length": config.moe_intermediate_size, "expert_shared_count": config.n_shared_experts,
+        "rope.dimension_count": config.qk_rope_head_dim, "rope.freq_base": rope["rope_theta"],
+        "attention.layer_norm_rms_epsilon": config.rms_norm_eps, "expert_weights_scale": config.routed_scaling_factor,
+        "expert_weights_norm": bool(config.norm_topk_prob)}
     if rope["rope_type"] == "yarn":
-        writer.add_string("deepseek2.rope.scaling.type", "yarn")
-        writer.add_float32("deepseek2.rope.scaling.factor", rope["factor"])
-        writer.add_uint32("deepseek2.rope.scaling.original_context_length", rope["original_max_position_embeddings"])
-        writer.add_float32("deepseek2.rope.scaling.yarn_beta_fast", rope["beta_fast"])
-        writer.add_float32("deepseek2.rope.scaling.yarn_beta_slow", rope["beta_slow"])
-        writer.add_float32("deepseek2.rope.scaling.yarn_log_multiplier", 0.1 * rope["mscale_all_dim"])
-    for tensor_name, tensor in tensors_of(config, model.state_dict()):
-        tensor = tensor.contiguous()
-        if tensor.dim() == 1 or "ffn_gate_inp" in tensor_name:
-            writer.add_tensor(tensor_name, tensor.float().numpy())
-        else:
-            bits = tensor.bfloat16().view(torch.int16).numpy().view(np.uint8)
-            writer.add_tensor(tensor_name, bits, raw_dtype=gguf.GGMLQuantizationType.BF16)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+        keys |= {
+            "rope.scaling.type": "yarn", "rope.scaling.factor": rope["factor"],
+            "rope.scaling.original_context_length": rope["original_max_position_embeddings"],
+            "rope.scaling.yarn_beta_fast": rope["beta_fast"], "rope.scaling.yarn_beta_slow": rope["beta_slow"],
+            "rope.scaling.yarn_log_multiplier": 0.1 * rope["mscale_all_dim"]}
+    return keys
 
 
-def main():
-    torch.set_num_threads(1)
-    here = pathlib.Path(__file__).parent
-    for make in (deepseek_v2, kimi_k2, glm4_7_flash):
-        name, config = make.__name__, make()
-        if name not in (sys.argv[1:] or name):
-            continue
-        model = None
-        seed = 100
-        while model is None:
-            seed += 1
-            model, expected = expectations(config, seed)
-        (here / name).mkdir(exist_ok=True)
-        save_file({key: np.ascontiguousarray(value) for key, value in expected.items()},
-                  here / name / "expected.safetensors")
-        write_gguf(here / name / "model.gguf", name, config, model)
-        print(f"{name}: seed {seed}")
+def with_one_matrix(keys, tensors, config, state):
+    """The same as files from before May 2025 have it: keys and values as the checkpoint's one matrix."""
+    keys = {key: value for key, value in keys.items() if not key.endswith("_mla")} | {
+        "attention.head_count_kv": config.num_key_value_heads,
+        "attention.key_length": config.qk_nope_head_dim + config.qk_rope_head_dim,
+        "attention.value_length": config.v_head_dim}
+    tensors = [(name, tensor) for name, tensor in tensors if "_k_b." not in name and "_v_b." not in name]
+    return keys, tensors + [(f"blk.{i}.attn_kv_b.weight", state[f"model.layers.{i}.self_attn.kv_b_proj.weight"])
+                            for i in range(LAYERS)]
+
+
+def released_config(name, config):
+    """config.json in the older spelling, as the released checkpoints have it."""
+    text = {key: value for key, value in SHARED.items() if key != "attn_implementation"}
+    for key in ("rms_norm_eps", "kv_lora_rank", "q_lora_rank", "qk_nope_head_dim", "v_head_dim", "n_routed_experts",
+                "n_shared_experts", "n_group", "topk_group", "routed_scaling_factor", "norm_topk_prob"):
+        text[key] = getattr(config, key)
+    rope = dict(config.rope_parameters)
+    kind, theta = rope.pop("rope_type"), rope.pop("rope_theta")
+    sigmoid = name != "deepseek_v2"
+    return text | {
+        "architectures": [type(config).__name__.replace("Config", "ForCausalLM")],
+        "model_type": {"glm4_7_flash": "glm4_moe_lite"}.get(name, name), "first_k_dense_replace": 1, "moe_layer_freq": 1,
+        "hidden_act": "silu", "attention_bias": False, "scoring_func": "sigmoid" if sigmoid else "softmax",
+        "topk_method": "noaux_tc" if sigmoid else "group_limited_greedy", "rope_theta": theta,
+        "rope_scaling": None if kind == "default" else {"type": kind, **rope}, "torch_dtype": "bfloat16",
+        "bos_token_id": 0, "eos_token_id": 1}
+
+
+def write(name, config, folder, model):
+    keys, state = keys_of(config, name != "deepseek_v2"), model.state_dict()
+    tensors = list(tensors_of(config, state))
+    reference.write_gguf(folder / "model.gguf", "deepseek2", keys, tensors)
+    if name == "deepseek_v2":
+        reference.write_gguf(folder / "model-kv_b.gguf", "deepseek2", *with_one_matrix(keys, tensors, config, state))
+    reference.write_folder(folder / "hf", model, released_config(name, config))
+
+
+def maker(make):
+    name = make.__name__
+    return (name, lambda seed: random_model(make(), seed), PROMPT_LENGTHS, functools.partial(write, name, make()))
 
 
 if __name__ == "__main__":
-    main()
+    reference.make_all([maker(make) for make in (deepseek_v2, kimi_k2, glm4_7_flash)])
