@@ -63,4 +63,5 @@ def main():
             print(f"{name} {kind} {len(text.encode()) / min(times) / 1e6:.2f} MB/s", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

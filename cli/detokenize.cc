@@ -1,5 +1,6 @@
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
@@ -20,7 +21,7 @@ absl::StatusOr<std::vector<int32_t>> ParseIds(const std::string& text, int vocab
   const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_array()) {
     return absl::InvalidArgumentError(
-        "standard input is not a JSON array of token ids; write for example [1, 2, 3]");
+        "is not a JSON array of token ids; write for example [1, 2, 3]");
   }
   std::vector<int32_t> ids;
   for (size_t i = 0; i < json.size(); ++i) {
@@ -38,14 +39,29 @@ absl::StatusOr<std::vector<int32_t>> ParseIds(const std::string& text, int vocab
 struct DetokenizeOptions {
   std::string model_path;
   std::string pre;
+  bool lines = false;
 };
 
 absl::Status RunDetokenize(const DetokenizeOptions& options) {
   SHOAL_ASSIGN_OR_RETURN(const auto tokenizer,
                          OpenModelsTokenizer(options.model_path, options.pre));
+  const auto text_of = [&](const std::string& ids_json) -> absl::StatusOr<std::string> {
+    SHOAL_ASSIGN_OR_RETURN(const auto ids, ParseIds(ids_json, tokenizer->vocab_size()));
+    return tokenizer->Decode(ids);
+  };
+  const auto json_of = [&](const std::string& ids_json) -> absl::StatusOr<std::string> {
+    SHOAL_ASSIGN_OR_RETURN(std::string text, text_of(ids_json));
+    return nlohmann::json(std::move(text)).dump();
+  };
+  if (options.lines) {
+    SHOAL_ASSIGN_OR_RETURN(const std::string all, ConvertLines(kMaxInputBytes, json_of));
+    return WriteStandardOutput(all);
+  }
   SHOAL_ASSIGN_OR_RETURN(const std::string input, ReadStandardInput(kMaxInputBytes));
-  SHOAL_ASSIGN_OR_RETURN(const auto ids, ParseIds(input, tokenizer->vocab_size()));
-  return WriteStandardOutput(tokenizer->Decode(ids));
+  const auto text = text_of(input);
+  if (text.ok()) return WriteStandardOutput(*text);
+  return absl::Status(text.status().code(),
+                      absl::StrCat("standard input: ", std::string(text.status().message())));
 }
 
 }  // namespace
@@ -56,6 +72,8 @@ void AddDetokenizeCommand(CLI::App& app, int* exit_code) {
       "detokenize", "Turn a JSON array of token ids on standard input into text");
   command->add_option("MODEL", options->model_path, kTokenizerModel)->required();
   AddPreOption(command, &options->pre);
+  command->add_flag("--lines", options->lines,
+                    "Every line of standard input is an array, and gets its text as a JSON string");
   command->callback(
       [options, exit_code] { *exit_code = ReportStatus("detokenize", RunDetokenize(*options)); });
 }

@@ -1,8 +1,11 @@
 #include "cli/text_io.h"
 
 #include <cstdio>
+#include <sstream>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
 
 namespace shoal {
 
@@ -18,6 +21,25 @@ absl::StatusOr<std::string> ReadStandardInput(size_t max_bytes) {
   }
   if (std::ferror(stdin)) return absl::UnavailableError("standard input cannot be read");
   return text;
+}
+
+absl::StatusOr<std::string> ConvertLines(
+    size_t max_bytes,
+    absl::FunctionRef<absl::StatusOr<std::string>(const std::string& line)> convert) {
+  SHOAL_ASSIGN_OR_RETURN(std::string input, ReadStandardInput(max_bytes));
+  std::istringstream lines(std::move(input));
+  std::string output;
+  int number = 1;
+  for (std::string line; std::getline(lines, line); ++number) {
+    const absl::StatusOr<std::string> converted = convert(line);
+    if (!converted.ok()) {
+      return absl::Status(
+          converted.status().code(),
+          absl::StrCat("line ", number, ": ", std::string(converted.status().message())));
+    }
+    output += *converted + "\n";
+  }
+  return output;
 }
 
 absl::Status WriteStandardOutput(const std::string& text) {

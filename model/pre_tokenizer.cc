@@ -4,6 +4,7 @@
 #include <pcre2.h>
 #include <utf8proc.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <utility>
 #include <vector>
@@ -336,14 +337,22 @@ std::optional<std::string_view> PreTokenizer::NameOf(const std::vector<std::stri
 }
 
 absl::StatusOr<std::string> PreTokenizer::Normalize(std::string_view text) {
-  uint8_t* composed = nullptr;
+  // Composes with nothing, but utf8proc 2.8 takes it for a final consonant and loses it.
+  constexpr std::string_view kNoFinal = "\u11A7";
   const auto options = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-  const auto size = utf8proc_map(reinterpret_cast<const uint8_t*>(text.data()),
-                                 static_cast<utf8proc_ssize_t>(text.size()), &composed, options);
-  if (size < 0) return absl::InvalidArgumentError(std::string("NFC: ") + utf8proc_errmsg(size));
-  std::string out(reinterpret_cast<const char*>(composed), static_cast<size_t>(size));
-  std::free(composed);
-  return out;
+  std::string out;
+  for (;;) {
+    const size_t end = std::min(text.find(kNoFinal), text.size());
+    uint8_t* composed = nullptr;
+    const auto size = utf8proc_map(reinterpret_cast<const uint8_t*>(text.data()),
+                                   static_cast<utf8proc_ssize_t>(end), &composed, options);
+    if (size < 0) return absl::InvalidArgumentError(std::string("NFC: ") + utf8proc_errmsg(size));
+    out.append(reinterpret_cast<const char*>(composed), static_cast<size_t>(size));
+    std::free(composed);
+    if (end == text.size()) return out;
+    out += kNoFinal;
+    text.remove_prefix(end + kNoFinal.size());
+  }
 }
 
 absl::Status PreTokenizer::Split(std::string_view text,

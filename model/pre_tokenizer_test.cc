@@ -82,5 +82,20 @@ TEST(PreTokenizerTest, PatternsAreKnownAsTokenizerJsonWritesThem) {
   EXPECT_FALSE(PreTokenizer::NameOf({"x"}).has_value());
 }
 
+TEST(PreTokenizerTest, ComposesHangulWithoutLosingAnything) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"\u1112\u1161\u11AB", "\uD55C"},
+      {"\u1112\u1161\u11A7", "\uD558\u11A7"},
+      {"\uD558\u11A7\u11AB", "\uD558\u11A7\u11AB"},
+      {"\u11A7e\u0301\u11A7\u11A7", "\u11A7\u00E9\u11A7\u11A7"},
+      {"", ""},
+  };
+  for (const auto& [text, composed] : cases) {
+    const auto out = PreTokenizer::Normalize(text);
+    ASSERT_TRUE(out.ok()) << out.status();
+    EXPECT_EQ(*out, composed);
+  }
+}
+
 }  // namespace
 }  // namespace shoal

@@ -64,6 +64,21 @@ TEST_F(ToolsTest, TokenizeAndDetokenizeUndoEachOther) {
   EXPECT_EQ(RunShoal(std::string("detokenize ") + kModel, ids.output).output, text);
 }
 
+TEST_F(ToolsTest, LinesAreConvertedEachForItself) {
+  const std::string texts = "\"A fox\"\n\"\\n\\u00e9\"\n\"\"\n";
+  const Result ids = RunShoal(std::string("tokenize --lines ") + kModel, texts);
+  ASSERT_EQ(ids.exit_code, 0) << ids.output;
+  EXPECT_EQ(ids.output.substr(0, ids.output.find('\n') + 1),
+            RunShoal(std::string("tokenize ") + kModel, "A fox").output);
+  EXPECT_THAT(ids.output, HasSubstr("\n[]\n"));
+  EXPECT_EQ(RunShoal(std::string("detokenize --lines ") + kModel, ids.output).output,
+            "\"A fox\"\n\"\\n\u00e9\"\n\"\"\n");
+  EXPECT_THAT(RunShoal(std::string("tokenize --lines ") + kModel, "\"a\"\nb\n").output,
+              HasSubstr("line 2: is not a JSON string"));
+  EXPECT_THAT(RunShoal(std::string("detokenize --lines ") + kModel, "[1]\n[-1]\n").output,
+              HasSubstr("line 2: element 0 is '-1'"));
+}
+
 TEST_F(ToolsTest, NoSpecialTakesAControlTokensTextLiterally) {
   const auto count = [this](const std::string& flags) {
     const Result ids = RunShoal("tokenize " + flags + kModel, "<|im_end|>");
