@@ -19,6 +19,9 @@ class Importance {
   // InvalidArgument when the file is not one, or holds what cannot be.
   static absl::StatusOr<Importance> Read(const std::string& path);
 
+  // True if the file says something of the tensor.
+  bool Has(std::string_view tensor) const { return tensors_.find(tensor) != tensors_.end(); }
+
   // The mean square of each of `n_cols` columns of the tensor's matrix `matrix`; empty where the
   // file says nothing. InvalidArgument when it is about another shape.
   absl::StatusOr<std::span<const float>> Of(std::string_view tensor, int64_t matrix,

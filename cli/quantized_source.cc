@@ -51,6 +51,20 @@ bool TakesMoreBits(int layer, int n_layers) {
   return layer < n_layers / 8 || layer >= 7 * n_layers / 8 || (layer - n_layers / 8) % 3 == 2;
 }
 
+// llama.cpp's rule for rows that are not whole blocks of 256: what takes their place in blocks of
+// 32.
+DType InBlocksOf32(DType dtype) {
+  switch (dtype) {
+    case DType::kQ4_K:
+      return DType::kQ5_0;
+    case DType::kTQ1_0:
+    case DType::kTQ2_0:
+      return DType::kQ4_0;
+    default:
+      return DType::kQ8_0;
+  }
+}
+
 constexpr uint64_t kStretchBytes = uint64_t{4} << 20;  // Of the source, in memory at once.
 
 double BitsOf(DType dtype) { return 8.0 * Traits(dtype).block_bytes / Traits(dtype).block_elems; }
@@ -102,13 +116,17 @@ class QuantizedSource final : public WeightSource {
   QuantizedSource(const WeightSource& source, const QuantizeOptions& options, Losses* losses)
       : source_(source), options_(options), losses_(losses), pool_(options.n_threads) {}
 
-  // `types`: what its matrices are to become, where that is possible and smaller.
-  void Add(const TensorInfo& tensor, std::span<const DType> types, bool keep) {
-    Made made{.info = tensor, .n_rows = RowsOf(tensor) / static_cast<int64_t>(types.size())};
+  // `types`: what its matrices are to become, where that is possible and smaller. `counted_as`: its
+  // name in the imatrix.
+  void Add(const TensorInfo& tensor, std::span<const DType> types, bool keep,
+           std::string counted_as) {
+    Made made{.info = tensor,
+              .n_rows = RowsOf(tensor) / static_cast<int64_t>(types.size()),
+              .counted_as = std::move(counted_as)};
     made.info.n_bytes = 0;
     for (DType dtype : types) {
       const int64_t cols = tensor.shape.back();
-      if (cols % Traits(dtype).block_elems != 0) dtype = DType::kQ8_0;
+      if (cols % Traits(dtype).block_elems != 0) dtype = InBlocksOf32(dtype);
       const bool fits = tensor.shape.size() >= 2 && cols % Traits(dtype).block_elems == 0;
       if (keep || !fits || BitsOf(dtype) >= BitsOf(tensor.dtype)) dtype = tensor.dtype;
       const auto n_bytes = static_cast<uint64_t>(made.n_rows * RowBytes(dtype, cols));
@@ -147,6 +165,7 @@ class QuantizedSource final : public WeightSource {
     TensorInfo info;
     int64_t n_rows = 0;  // Of a slice.
     std::vector<StackSlice> slices = {};
+    std::string counted_as = {};
   };
 
   static int64_t RowsOf(const TensorInfo& tensor) {
@@ -227,8 +246,9 @@ class QuantizedSource final : public WeightSource {
     std::span<const float> importance;
     if (options_.importance != nullptr) {
       const int64_t matrix = from.shape.size() < 3 ? 0 : row / from.shape[1];
+      const Made& made = tensors_.find(from.name)->second;
       SHOAL_ASSIGN_OR_RETURN(importance,
-                             options_.importance->Of(from.name, matrix, from.shape.back()));
+                             options_.importance->Of(made.counted_as, matrix, from.shape.back()));
     }
     QuantizeWeights(dtype, x, importance, out);
     return absl::OkStatus();
@@ -241,6 +261,32 @@ class QuantizedSource final : public WeightSource {
   mutable Mutex mu_;
   mutable ThreadPool pool_;
 };
+
+// What files that have several tensors in one call it; all of its parts take the same inputs.
+struct FusedName {
+  std::string_view name;
+  std::array<TensorRole, 3> parts;
+};
+constexpr FusedName kFusedNames[] = {
+    {"blk.#.attn_qkv.weight", {TensorRole::kAttnQ, TensorRole::kAttnK, TensorRole::kAttnV}},
+    {"blk.#.ffn_up.weight", {TensorRole::kFfnGate, TensorRole::kFfnUp}},
+    {"blk.#.ffn_gate_up.weight", {TensorRole::kFfnGate, TensorRole::kFfnUp}},
+    {"blk.#.ffn_gate_up_exps.weight", {TensorRole::kFfnGateExps, TensorRole::kFfnUpExps}},
+    {"blk.#.ffn_gate_up_shexp.weight", {TensorRole::kFfnGateShexp, TensorRole::kFfnUpShexp}},
+    {"blk.#.attn_kv_b.weight", {TensorRole::kAttnVB}},
+};
+
+// The tensor's own name, or where the imatrix has none of it, that of one that it is part of.
+std::string CountedAs(const TensorSpec& spec, int layer, const Importance* importance) {
+  std::string own = TensorName(spec, layer);
+  if (importance == nullptr || importance->Has(own)) return own;
+  for (const FusedName& fused : kFusedNames) {
+    if (std::ranges::find(fused.parts, spec.role) == fused.parts.end()) continue;
+    std::string name = TensorName(fused.name, layer);
+    if (importance->Has(name)) return name;
+  }
+  return own;
+}
 
 }  // namespace
 
@@ -267,10 +313,12 @@ absl::StatusOr<std::unique_ptr<WeightSource>> QuantizeSource(const WeightSource&
     for (int layer = 0; layer < (IsPerLayer(spec) ? config.n_layers : 1); ++layer) {
       const TensorInfo* tensor = source.Find(TensorName(spec, layer));
       if (tensor == nullptr) continue;
-      made->Add(*tensor, TypesFor(spec, layer, *tensor, config, options), spec.f32_only);
+      const std::string counted_as = CountedAs(spec, layer, options.importance.get());
+      made->Add(*tensor, TypesFor(spec, layer, *tensor, config, options), spec.f32_only,
+                counted_as);
       if (options.importance == nullptr) continue;
       // An imatrix of another model is refused before anything is written.
-      SHOAL_RETURN_IF_ERROR(options.importance->Of(tensor->name, 0, tensor->shape.back()).status());
+      SHOAL_RETURN_IF_ERROR(options.importance->Of(counted_as, 0, tensor->shape.back()).status());
     }
   }
   return made;

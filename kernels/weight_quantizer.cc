@@ -47,6 +47,23 @@ void Make(const Weights& w, BlockQ4_0* out) {
   StoreNibbles(q, 8, out->q);
 }
 
+void Make(const Weights& w, BlockQ5_0* out) {
+  const Search search{.first = 18.5F, .step = 0.975F, .n = 16, .both_signs = true};
+  const auto nearest = NearestInteger<-16, 15>;
+  const float d = FitScale(w, search, nearest, ThroughF16);
+  int8_t q[32];
+  RoundTo(w, d, nearest, q);
+  out->d = F16FromF32(d);
+  uint32_t high = 0;
+  for (int i = 0; i < 32; ++i) {
+    const int value = q[i] + 16;
+    high |= static_cast<uint32_t>(value >> 4) << i;
+    q[i] = static_cast<int8_t>(value & 15);
+  }
+  std::memcpy(out->qh, &high, sizeof(high));
+  StoreNibbles(q, 0, out->q);
+}
+
 void Make(const Weights& w, BlockIQ4_NL* out) {
   const Search search{.first = 150.0F, .step = 0.96F, .n = 20, .both_signs = true};
   const float d = FitScale(w, search, NearestIQ4, ThroughF16);
@@ -249,6 +266,9 @@ bool WithBlock(DType dtype, Body body) {
       return true;
     case DType::kQ4_0:
       body(static_cast<BlockQ4_0*>(nullptr));
+      return true;
+    case DType::kQ5_0:
+      body(static_cast<BlockQ5_0*>(nullptr));
       return true;
     case DType::kQ4_K:
       body(static_cast<BlockQ4_K*>(nullptr));

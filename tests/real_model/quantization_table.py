@@ -21,8 +21,8 @@ from gguf_file import GgufFile, Tensor
 HERE = pathlib.Path(__file__).parent
 MIXES = ["q8_0", "q4_0", "q4_k_m", "iq4_nl", "mxfp4", "tq2_0", "tq1_0"]
 # GGML's number, elements and bytes of a block.
-TYPES = {"Q8_0": (8, 32, 34), "Q4_0": (2, 32, 18), "Q4_K": (12, 256, 144), "Q6_K": (14, 256, 210), "IQ4_NL": (20, 32, 18),
-         "MXFP4": (39, 32, 17), "TQ1_0": (34, 256, 54), "TQ2_0": (35, 256, 66)}
+TYPES = {"Q8_0": (8, 32, 34), "Q4_0": (2, 32, 18), "Q5_0": (6, 32, 22), "Q4_K": (12, 256, 144), "Q6_K": (14, 256, 210),
+         "IQ4_NL": (20, 32, 18), "MXFP4": (39, 32, 17), "TQ1_0": (34, 256, 54), "TQ2_0": (35, 256, 66)}
 
 
 def quantized_by_ggml(library, plain, types, out):
