@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -189,7 +190,7 @@ TEST(ChatTemplateTest, ErrorsNameTheLine) {
   EXPECT_THAT(Error("{{ 9223372036854775807 + 1 }}"), HasSubstr("does not fit 64 bits"));
   EXPECT_THAT(Error("{{ [] | last.x }}"), HasSubstr("expected }}"));
   EXPECT_THAT(Error("{{ 'a' % 1 }}"), HasSubstr("% on a string is not known"));
-  EXPECT_THAT(Error("{{ '<' | e + 'x' }}"), HasSubstr("escaped text"));
+  EXPECT_THAT(Error("{{ ('<'|e).join(['a']) }}"), HasSubstr("join of escaped text"));
   EXPECT_EQ(Error("{{ raise_exception('no') }}"), "no");
 }
 
@@ -244,6 +245,38 @@ TEST(ChatTemplateTest, S23_LimitsOfDepth) {
   Json deep = 1;
   for (int i = 0; i < 300; ++i) deep = Json::array({deep});
   EXPECT_THAT(Error("{{ d }}", {{"d", deep}}), HasSubstr("nest deeper than 256"));
+}
+
+TEST(ChatTemplateTest, MarkupEscapesWhatIsPutToIt) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"{{ '<a>'|safe + s + '</a>'|safe }}", "<a>&lt;b&gt;</a>"},
+      {"{{ s + '<a>'|safe }}", "&lt;b&gt;<a>"},
+      {"{{ '<a>'|safe ~ s }}", "<a><b>"},
+      {"{{ '<'|safe * 2 + '<' }}", "<<&lt;"},
+      {"{{ ('<a>'|safe)[:2] + '<' }}", "<a&lt;"},
+      {"{{ ('<a>'|safe)[0] + '<' }}", "<&lt;"},
+      {"{{ (s|e).upper() + '<' }}", "&LT;B&GT;&lt;"},
+      {"{{ ('a,b'|safe).split(',')[1] + '<' }}", "b&lt;"},
+      {"{{ ('<a>'|safe).replace('a', s) }}", "<&lt;b&gt;>"},
+      {"{{ s.replace('b', '<a>'|safe) + '<' }}", "<<a>><"},
+  };
+  for (const auto& [source, expected] : cases) {
+    const auto pieces = Render(source, {{"s", "<b>"}});
+    ASSERT_TRUE(pieces.ok()) << source << ": " << pieces.status();
+    EXPECT_EQ(Join(*pieces), expected) << source;
+  }
+  EXPECT_THAT(Error("{{ '<'|safe + 1 }}"), HasSubstr("unsupported operands for +"));
+}
+
+TEST(ChatTemplateTest, SelectingOfNothingGivesNothing) {
+  for (const char* nothing : {"none", "0", "''", "missing", "false"}) {
+    for (const char* filter : {"select", "rejectattr('x')", "selectattr('x')", "map('upper')"}) {
+      const std::string source = absl::StrCat("{{ ", nothing, " | ", filter, " | list }}");
+      const auto pieces = Render(source, Json::object());
+      ASSERT_TRUE(pieces.ok()) << source << ": " << pieces.status();
+      EXPECT_EQ(Join(*pieces), "[]") << source;
+    }
+  }
 }
 
 TEST(ChatTemplateTest, NamespacesMayReferToOneAnother) {

@@ -67,7 +67,7 @@ absl::StatusOr<Value> CharacterAt(Environment& env, const Value& text, int64_t i
   const auto size = static_cast<int64_t>(offsets.size()) - 1;
   if (index < 0) index += size;
   if (index < 0 || index >= size) return Value::Undefined("str object has no such element");
-  return Value::String(text.text().Slice(offsets[index], offsets[index + 1]));
+  return text.Alike(text.text().Slice(offsets[index], offsets[index + 1]));
 }
 
 }  // namespace
@@ -95,6 +95,13 @@ absl::StatusOr<Value> GetItem(Environment& env, const Value& object, const Value
     return NoAttribute(object, key.str().substr(0, 64));
   }
   return Value::Undefined(absl::StrCat(object.TypeName(), " object has no such element"));
+}
+
+absl::StatusOr<Text> Escaped(Environment& env, const Value& value) {
+  SHOAL_ASSIGN_OR_RETURN(Text text, ToText(env, value));
+  if (value.is(Kind::kMarkup)) return text;
+  SHOAL_RETURN_IF_ERROR(env.budget.ChargeBytes(text.size() * 5));
+  return EscapeHtml(text);
 }
 
 absl::StatusOr<std::vector<Value>> Iterate(Environment& env, const Value& value) {

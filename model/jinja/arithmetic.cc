@@ -83,12 +83,12 @@ absl::StatusOr<Value> FloatArithmetic(std::string_view op, double a, double b) {
 
 absl::StatusOr<Value> Repeat(Environment& env, const Value& value, int64_t count) {
   const auto n = static_cast<size_t>(std::clamp<int64_t>(count, 0, kMaxTextBytes));
-  if (value.is(Kind::kString)) {
+  if (value.is_string()) {
     SHOAL_RETURN_IF_ERROR(env.budget.ChargeBytes(value.text().size() * n));
     SHOAL_RETURN_IF_ERROR(env.budget.Charge(value.text().empty() ? 0 : n / 16));
     Text text;
     for (size_t i = 0; i < n && !value.text().empty(); ++i) text.Append(value.text());
-    return Value::String(std::move(text));
+    return value.Alike(std::move(text));
   }
   const std::vector<Value>& items = value.sequence().items;
   SHOAL_RETURN_IF_ERROR(env.budget.Charge(items.size() * n));
@@ -110,6 +110,13 @@ absl::StatusOr<Value> Add(Environment& env, const Value& a, const Value& b) {
     items.insert(items.end(), b.sequence().items.begin(), b.sequence().items.end());
     SHOAL_RETURN_IF_ERROR(env.budget.Charge(items.size()));
     return Value::Of(a.kind(), std::move(items));
+  }
+  if (a.is_string() && b.is_string()) {
+    SHOAL_ASSIGN_OR_RETURN(Text text, Escaped(env, a));
+    SHOAL_ASSIGN_OR_RETURN(const Text right, Escaped(env, b));
+    SHOAL_RETURN_IF_ERROR(env.budget.ChargeBytes(text.size() + right.size()));
+    text.Append(right);
+    return Value::Markup(std::move(text));
   }
   return Mismatch("+", a, b);
 }
@@ -137,16 +144,13 @@ absl::StatusOr<Value> Arithmetic(Environment& env, std::string_view op, const Va
                                  const Value& b) {
   if (a.is_int() && b.is_int()) return IntArithmetic(op, a.as_int(), b.as_int());
   if (a.is_number() && b.is_number()) return FloatArithmetic(op, a.as_float(), b.as_float());
-  if (a.is(Kind::kMarkup) || b.is(Kind::kMarkup)) {
-    return absl::UnimplementedError("arithmetic with escaped text is not known");
-  }
   if (op == "+") return Add(env, a, b);
   const auto repeats = [](const Value& v) {
-    return v.is(Kind::kString) || v.is(Kind::kList) || v.is(Kind::kTuple);
+    return v.is_string() || v.is(Kind::kList) || v.is(Kind::kTuple);
   };
   if (op == "*" && repeats(a) && b.is_int()) return Repeat(env, a, b.as_int());
   if (op == "*" && a.is_int() && repeats(b)) return Repeat(env, b, a.as_int());
-  if (op == "%" && a.is(Kind::kString)) {
+  if (op == "%" && a.is_string()) {
     return absl::UnimplementedError("% on a string is not known; use ~");
   }
   return Mismatch(op, a, b);
@@ -169,10 +173,9 @@ absl::StatusOr<Value> Slice(Environment& env, const Value& value, std::optional<
     const auto size = static_cast<int64_t>(offsets.size()) - 1;
     SHOAL_ASSIGN_OR_RETURN(const std::vector<int64_t> indices,
                            SliceIndices(size, start, stop, step.value_or(1)));
-    if (indices.empty()) return Value::String(Text());
+    if (indices.empty()) return value.Alike(Text());
     if (step.value_or(1) == 1) {
-      return Value::String(
-          value.text().Slice(offsets[indices.front()], offsets[indices.back() + 1]));
+      return value.Alike(value.text().Slice(offsets[indices.front()], offsets[indices.back() + 1]));
     }
     SHOAL_RETURN_IF_ERROR(env.budget.Charge(indices.size()));
     Text text;
@@ -180,7 +183,7 @@ absl::StatusOr<Value> Slice(Environment& env, const Value& value, std::optional<
       text.Append(value.str().substr(offsets[i], offsets[i + 1] - offsets[i]),
                   value.text().IsLiteralAt(offsets[i]));
     }
-    return Value::String(std::move(text));
+    return value.Alike(std::move(text));
   }
   if (!value.is(Kind::kList) && !value.is(Kind::kTuple)) {
     return absl::InvalidArgumentError(

@@ -65,6 +65,8 @@ absl::StatusOr<std::vector<Value>> Iterate(Environment& env, const Value& value)
 absl::StatusOr<int64_t> Length(const Value& value);
 // str(value), charged.
 absl::StatusOr<Text> ToText(Environment& env, const Value& value);
+// str(value) as HTML, charged; of markup as it is.
+absl::StatusOr<Text> Escaped(Environment& env, const Value& value);
 // Python's `in`.
 absl::StatusOr<bool> Contains(Environment& env, const Value& container, const Value& item);
 // Charges a search for `needle` in `text`, whose worst case is their product.

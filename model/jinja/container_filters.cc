@@ -238,6 +238,7 @@ Result Sum(Environment& env, const Value& input, const Arguments& args) {
 }
 
 Result Map(Environment& env, const Value& input, const Arguments& args) {
+  if (!input.Truthy()) return Value::Of(Kind::kGenerator, Items());  // None too, as in Jinja.
   SHOAL_ASSIGN_OR_RETURN(Items items, Iterate(env, input));
   if (args.positional.empty()) {
     SHOAL_ASSIGN_OR_RETURN(const Bound bound, Bind("map", args, {"attribute", "default"}));
@@ -263,6 +264,7 @@ Result Map(Environment& env, const Value& input, const Arguments& args) {
 // select, reject and their attribute forms: keeps the items whose test gives `wanted`.
 template <bool wanted, bool by_attribute>
 Result Select(Environment& env, const Value& input, const Arguments& args) {
+  if (!input.Truthy()) return Value::Of(Kind::kGenerator, Items());
   SHOAL_ASSIGN_OR_RETURN(const Items items, Iterate(env, input));
   Arguments rest = args;
   Value path;

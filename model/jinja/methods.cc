@@ -23,7 +23,7 @@ absl::Status WrongType(const char* function, const char* wanted, const Value& go
 // An argument that is a string, or by default none.
 absl::StatusOr<const Text*> OptionalText(const char* function, const std::optional<Value>& arg) {
   if (!arg.has_value() || arg->is(Kind::kNone)) return nullptr;
-  if (!arg->is(Kind::kString)) return WrongType(function, "a string", *arg);
+  if (!arg->is_string()) return WrongType(function, "a string", *arg);
   return &arg->text();
 }
 
@@ -31,7 +31,7 @@ absl::StatusOr<const Text*> RequiredText(const char* function, const std::option
   if (!arg.has_value()) {
     return absl::InvalidArgumentError(absl::StrCat(function, " lacks an argument"));
   }
-  if (!arg->is(Kind::kString)) return WrongType(function, "a string", *arg);
+  if (!arg->is_string()) return WrongType(function, "a string", *arg);
   return &arg->text();
 }
 
@@ -86,7 +86,7 @@ Result AffixMethod(Environment& env, const Text& text, const Arguments& args, bo
     const std::vector<Value>& any = bound[0]->sequence().items;
     SHOAL_RETURN_IF_ERROR(env.budget.Charge(static_cast<size_t>(bound[0]->weight())));
     for (const Value& affix : any) {
-      if (!affix.is(Kind::kString)) return WrongType(name, "strings", affix);
+      if (!affix.is_string()) return WrongType(name, "strings", affix);
       if (HasAffix(text.view(), affix.str(), at_start)) return Value::Bool(true);
     }
     return Value::Bool(false);
@@ -127,7 +127,7 @@ Result JoinMethod(Environment& env, const Text& separator, const Arguments& args
   SHOAL_ASSIGN_OR_RETURN(const std::vector<Value> items, Iterate(env, *bound[0]));
   Text out;
   for (size_t i = 0; i < items.size(); ++i) {
-    if (!items[i].is(Kind::kString)) return WrongType("join", "strings", items[i]);
+    if (!items[i].is_string()) return WrongType("join", "strings", items[i]);
     if (i > 0) out.Append(separator);
     out.Append(items[i].text());
     SHOAL_RETURN_IF_ERROR(env.budget.Charge(1 + (separator.size() + items[i].text().size()) / 128));
@@ -192,6 +192,23 @@ Result StringMethod(Environment& env, const Text& text, std::string_view name,
   if (name == "isspace") return AllCharacters(text, IsPythonSpace);
   return absl::UnimplementedError(
       absl::StrCat("the string method `", std::string(name), "` is not known"));
+}
+
+// Texts that a string's methods give are markup if it is, and what is put to it is escaped.
+Result MarkupMethod(Environment& env, const Text& text, std::string_view name,
+                    const Arguments& args) {
+  if (name == "join") return absl::UnimplementedError("join of escaped text is not known");
+  Arguments escaped = args;
+  if (name == "replace" && args.positional.size() > 1 && args.positional[1].is_string()) {
+    SHOAL_ASSIGN_OR_RETURN(Text to, Escaped(env, args.positional[1]));
+    escaped.positional[1] = Value::String(std::move(to));
+  }
+  SHOAL_ASSIGN_OR_RETURN(const Value plain, StringMethod(env, text, name, escaped));
+  if (plain.is_string()) return Value::Markup(plain.text());
+  if (!plain.is(Kind::kList)) return plain;
+  std::vector<Value> items = plain.sequence().items;
+  for (Value& item : items) item = Value::Markup(item.text());
+  return Value::Of(Kind::kList, std::move(items));
 }
 
 Result DictMethod(Environment& env, const Dict& dict, std::string_view name,
@@ -273,9 +290,7 @@ bool HasMethod(const Value& object, std::string_view name) {
 
 Result CallMethod(Environment& env, const Method& method, const Arguments& arguments) {
   const Value& object = *method.object;
-  if (object.is(Kind::kMarkup)) {
-    return absl::UnimplementedError("methods of escaped text are not known");
-  }
+  if (object.is(Kind::kMarkup)) return MarkupMethod(env, object.text(), method.name, arguments);
   if (object.is_string()) return StringMethod(env, object.text(), method.name, arguments);
   if (object.is_mapping()) return DictMethod(env, object.dict(), method.name, arguments);
   if (object.is(Kind::kLoop)) {  // loop.cycle

@@ -86,10 +86,8 @@ Result String(Environment& env, const Value& input, const Arguments& args) {
 
 Result Escape(Environment& env, const Value& input, const Arguments& args) {
   SHOAL_RETURN_IF_ERROR(Bind("escape", args, {}).status());
-  if (input.is(Kind::kMarkup)) return input;
-  SHOAL_ASSIGN_OR_RETURN(const Text text, ToText(env, input));
-  SHOAL_RETURN_IF_ERROR(env.budget.ChargeBytes(text.size() * 5));
-  return Value::Markup(EscapeHtml(text));
+  SHOAL_ASSIGN_OR_RETURN(Text text, Escaped(env, input));
+  return Value::Markup(std::move(text));
 }
 
 Result Safe(Environment& env, const Value& input, const Arguments& args) {

@@ -115,6 +115,10 @@ Value Value::Markup(Text text) {
   return v;
 }
 
+Value Value::Alike(Text text) const {
+  return is(Kind::kMarkup) ? Markup(std::move(text)) : String(std::move(text));
+}
+
 Value Value::Macro(const Stmt* macro) {
   Value v;
   v.kind_ = Kind::kMacro;

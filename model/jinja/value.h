@@ -24,7 +24,7 @@ enum class Kind : uint8_t {
   kInt,
   kFloat,
   kString,
-  kMarkup,  // What `e` and `safe` give: printable, but not to be mixed with plain strings.
+  kMarkup,  // What `e` and `safe` give: a string that escapes what is put to it.
   kList,
   kTuple,
   kView,       // range(), dict.items() and their like: iterable again and again, never printed.
@@ -92,6 +92,8 @@ class Value {
   static Value String(Text text);
   static Value String(std::string bytes) { return String(Text(std::move(bytes))); }
   static Value Markup(Text text);
+  // A string or markup, as this one is.
+  Value Alike(Text text) const;
   static Value Macro(const Stmt* macro);
   static Value Function(const char* name);  // `name` is static.
   static Value Of(Namespace* space);        // `space` outlives the value.
