@@ -48,7 +48,7 @@ void AddTests(const std::string& code, Coverage* coverage) {
 
 // What a script covers: its first line is """F01 and F03: what it shows.
 void AddScript(const std::string& name, const std::string& code, Coverage* coverage) {
-  const std::string line = code.substr(0, code.find(':'));
+  const std::string line = code.substr(0, code.find_first_of(":\n"));
   if (!line.starts_with("\"\"\"")) return;
   for (const std::string& id : Matches(line, R"(\b([IFS]\d+)\b)")) (*coverage)[id].insert(name);
 }
