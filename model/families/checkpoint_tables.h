@@ -119,6 +119,13 @@ inline constexpr std::array kSigmoidRoutingKeys = {
     ConfigKey{"scoring_func", OnlyValue{"'sigmoid'"}},
     ConfigKey{"topk_method", OnlyValue{"'noaux_tc'"}},
 };
+// Granite's four.
+inline constexpr std::array kGraniteMultipliers = {
+    ConfigKey{"embedding_multiplier", &ModelConfig::embedding_scale, 1},
+    ConfigKey{"attention_multiplier", &ModelConfig::attention_scale, 1},
+    ConfigKey{"residual_multiplier", &ModelConfig::residual_scale, 1},
+    ConfigKey{"logits_scaling", &ModelConfig::logit_divisor, 1},
+};
 // A family whose files always say how many heads of k and v there are.
 inline constexpr std::array kKvHeadsKeys = {
     ConfigKey{"num_key_value_heads", &ModelConfig::n_kv_heads},

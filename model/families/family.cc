@@ -10,9 +10,9 @@ namespace shoal {
 namespace {
 
 constexpr const Family* kFamilies[] = {
-    &kDeepSeek2, &kErnie45Moe, &kGemma3, &kGlm4Moe,  &kGptOss,   &kGraniteMoe, &kHunyuanMoe,
-    &kInternLm2, &kLfm2Moe,    &kLlama,  &kLlama4,   &kOlmoe,    &kPhi3,       &kPhiMoe,
-    &kQwen2,     &kQwen2Moe,   &kQwen3,  &kQwen3Moe, &kQwen3Next};
+    &kDeepSeek2,  &kErnie45Moe, &kGemma3,   &kGlm4Moe, &kGptOss,   &kGranite,   &kGraniteMoe,
+    &kHunyuanMoe, &kInternLm2,  &kLfm2Moe,  &kLlama,   &kLlama4,   &kOlmoe,     &kPhi3,
+    &kPhiMoe,     &kQwen2,      &kQwen2Moe, &kQwen3,   &kQwen3Moe, &kQwen3Next, &kSmolLm3};
 
 void Replace(std::string* name, char mark, int number) {
   const size_t at = name->find(mark);

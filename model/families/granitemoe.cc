@@ -21,15 +21,10 @@ constexpr auto kNames =
              CheckpointName{TensorRole::kFfnDownExps,
                             "model.layers.#.block_sparse_moe.output_linear.weight"},
          });
-constexpr std::array kKeys = {
-    ConfigKey{"num_local_experts", &ModelConfig::n_experts},
-    ConfigKey{"num_experts_per_tok", &ModelConfig::top_k},
-    ConfigKey{"intermediate_size", &ModelConfig::ffn_dim},
-    ConfigKey{"embedding_multiplier", &ModelConfig::embedding_scale, 1},
-    ConfigKey{"attention_multiplier", &ModelConfig::attention_scale, 1},
-    ConfigKey{"residual_multiplier", &ModelConfig::residual_scale, 1},
-    ConfigKey{"logits_scaling", &ModelConfig::logit_divisor, 1},
-};
+constexpr auto kKeys = Join(checkpoint::kGraniteMultipliers,
+                            std::array{ConfigKey{"num_local_experts", &ModelConfig::n_experts},
+                                       ConfigKey{"num_experts_per_tok", &ModelConfig::top_k},
+                                       ConfigKey{"intermediate_size", &ModelConfig::ffn_dim}});
 constexpr char kSharedInput[] = "model.layers.#.shared_mlp.input_linear.weight";
 constexpr Segments kSharedHalves = {Extent::kSharedFfn, Extent::kSharedFfn};
 constexpr auto kSharedNames = Join(

@@ -12,6 +12,7 @@ extern const Family kGptOss;
 extern const Family kDeepSeek2;
 extern const Family kErnie45Moe;
 extern const Family kGlm4Moe;
+extern const Family kGranite;
 extern const Family kGraniteMoe;
 extern const Family kHunyuanMoe;
 extern const Family kInternLm2;
@@ -26,6 +27,7 @@ extern const Family kQwen2Moe;
 extern const Family kQwen3;
 extern const Family kQwen3Moe;
 extern const Family kQwen3Next;
+extern const Family kSmolLm3;
 
 // What tables are made of: tensors as converters to GGUF name them. Norms, biases and routers are
 // F32 in every file they write; matrices come in any format.

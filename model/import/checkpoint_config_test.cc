@@ -105,6 +105,47 @@ TEST(CheckpointConfigTest, Gemmas3rdHasTwoBases) {
   }
 }
 
+// As the larger ones say it: what is the library's default is left out.
+TEST(CheckpointConfigTest, Gemma3OfManyPartsLeavesDefaultsOut) {
+  constexpr char kText[] = R"({"model_type": "gemma3", "image_token_index": 262144,
+      "eos_token_id": [1, 106], "vision_config": {"hidden_size": 1152}, "text_config": {
+      "model_type": "gemma3_text", "hidden_size": 2560, "intermediate_size": 10240,
+      "num_hidden_layers": 34, "sliding_window": 1024,
+      "rope_scaling": {"factor": 8.0, "rope_type": "linear"}}})";
+  const auto values = JsonValues::Parse("config.json", kText, kMaxConfigValues);
+  ASSERT_TRUE(values.ok()) << values.status();
+  const auto read = ReadCheckpointConfig(*values);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_TRUE(read->is_part);
+  EXPECT_EQ(read->config.n_heads, 8);
+  EXPECT_EQ(read->config.n_kv_heads, 4);
+  EXPECT_EQ(read->config.head_dim, 256);
+  EXPECT_EQ(read->config.vocab_size, 262208);
+  EXPECT_EQ(read->config.context_length, 131072);
+  EXPECT_TRUE(read->config.tied_embeddings);
+  EXPECT_THAT(read->config.rope_divisors, Each(8.0F));
+  EXPECT_EQ(read->config.Layer(4).window, 1024);
+  EXPECT_EQ(read->config.Layer(5).window, 0);
+}
+
+TEST(CheckpointConfigTest, SmolLm3SaysWhichLayersHaveRope) {
+  const auto kinds = [](std::string_view more) {
+    const ModelConfig config =
+        Read("smollm3", absl::StrCat(kDense, R"("num_key_value_heads": 2, )", std::string(more)));
+    std::vector<bool> have_rope;
+    for (int i = 0; i < 3; ++i) have_rope.push_back(config.Layer(i).rope == LayerRope::kModel);
+    return have_rope;
+  };
+  EXPECT_THAT(kinds(""), ElementsAre(true, true, true));
+  EXPECT_THAT(kinds(R"("no_rope_layer_interval": 2, )"), ElementsAre(true, false, true));
+  EXPECT_THAT(kinds(R"("no_rope_layers": [0, 1, 0], )"), ElementsAre(false, true, false));
+  EXPECT_THAT(std::string(ReadText("smollm3", absl::StrCat(kDense, R"("num_key_value_heads": 2,
+      "use_sliding_window": true, )"))
+                              .status()
+                              .message()),
+              HasSubstr("'use_sliding_window' is true; only false is computed here"));
+}
+
 // Chunks of layers, negative where they have no rope.
 std::vector<int> ChunksOf(const ModelConfig& config) {
   std::vector<int> chunks;

@@ -29,7 +29,7 @@ class LayersReader {
   absl::Status Read() {
     SHOAL_RETURN_IF_ERROR(ReadDense());
     SHOAL_RETURN_IF_ERROR(ReadKinds());
-    if (RowOf(ConfigRule::kChunk) != nullptr) SHOAL_RETURN_IF_ERROR(ReadChunks());
+    if (RowOf(ConfigRule::kRopeLayers) != nullptr) SHOAL_RETURN_IF_ERROR(ReadRopeLayers());
     const bool alike = std::ranges::all_of(
         layers_, [](const LayerConfig& layer) { return layer == LayerConfig{}; });
     if (!alike) config_.layers = std::move(layers_);
@@ -114,8 +114,9 @@ class LayersReader {
     return absl::OkStatus();
   }
 
-  // Which layers have rope, and chunks: those with rope, unless layer_types says otherwise.
-  absl::Status ReadChunks() {
+  // Which layers have rope, and which chunks, in families that have any: those with rope, unless
+  // layer_types says otherwise.
+  absl::Status ReadRopeLayers() {
     SHOAL_ASSIGN_OR_RETURN(const int chunk, ReadCountOr(ConfigRule::kChunk, 0));
     SHOAL_ASSIGN_OR_RETURN(const int period,
                            ReadCountOr(ConfigRule::kNoRopePeriod, family_.no_rope_period));
@@ -130,6 +131,7 @@ class LayersReader {
         SHOAL_ASSIGN_OR_RETURN(has_rope, ReadCount(absl::StrCat(*list, ".", i)));
       }
       if (has_rope == 0) layer.rope = LayerRope::kNone;
+      if (RowOf(ConfigRule::kChunk) == nullptr) continue;
       const std::string type = file_.Text(absl::StrCat("layer_types.", i));
       if (type == "null" ? has_rope == 0 : type != kChunked) continue;
       if (chunk == 0) {
@@ -189,7 +191,7 @@ class LayersReader {
         if (window == 0) return Refuse(key, ", but no window is given or it is switched off");
         SetWindow(window, &layer);
       } else if (type == kChunked && RowOf(ConfigRule::kChunk) != nullptr) {
-        continue;  // ReadChunks.
+        continue;  // ReadRopeLayers.
       } else if (type == "'conv'" && has(TensorRole::kConv)) {
         layer.mixer = Mixer::kShortConvolution;
       } else if (type == "'linear_attention'" && has(TensorRole::kDeltaQkv)) {

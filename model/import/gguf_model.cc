@@ -172,10 +172,11 @@ class ConfigReader : private GgufKeys {
     return absl::OkStatus();
   }
 
-  // Which layers have chunks, which neither these nor rope. A chunk of 0 positions: all have rope.
+  // Which layers have neither rope nor chunks, and which chunks, in families that have any. A key
+  // for chunks of 0 positions: all have rope.
   absl::Status ReadChunks() {
     SHOAL_ASSIGN_OR_RETURN(const int chunk, ReadCountOr("attention.sliding_window", family_.chunk));
-    if (chunk == 0) return absl::OkStatus();
+    if (chunk == 0 && family_.chunk > 0) return absl::OkStatus();
     config_.temperature_floor = family_.temperature_floor;
     config_.temperature_scale = family_.temperature_scale;
     for (int i = 0; i < config_.n_layers; ++i) {
@@ -183,7 +184,7 @@ class ConfigReader : private GgufKeys {
       if ((i + 1) % family_.no_rope_period == 0) {
         layer.rope = LayerRope::kNone;
       } else {
-        layer.chunk = chunk < config_.context_length ? chunk : 0;
+        layer.chunk = family_.chunk > 0 && chunk < config_.context_length ? chunk : 0;
       }
     }
     return absl::OkStatus();

@@ -27,7 +27,8 @@ constexpr std::string_view kOfOthers[] = {"model_type",           "text_config",
                                           "vision_feature_layer", "multimodal_projector_bias"};
 
 constexpr PartNames kNames[] = {{"language_model.model.", "language_model.lm_head."},
-                                {"model.language_model.", "lm_head."}};
+                                {"model.language_model.", "lm_head."},
+                                {"model.language_model.model.", "language_model.lm_head."}};
 constexpr std::string_view kOtherParts[] = {"vision_tower.", "vision_model.",
                                             "multi_modal_projector."};
 

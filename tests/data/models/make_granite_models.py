@@ -29,19 +29,14 @@ def granitemoeshared(seed):
     return reference.random_model(config, seed, value_of)
 
 
-def adjacent(rows, n_heads):
-    """Rows of q or k reordered so that what turns together stands together, as converters to GGUF do it."""
-    return rows.view(n_heads, 2, -1, rows.shape[-1]).transpose(1, 2).reshape(rows.shape)
-
-
 def tensors_of(state):
     yield "token_embd.weight", state["model.embed_tokens.weight"]
     yield "output_norm.weight", state["model.norm.weight"]
     for i in range(CONFIG["num_hidden_layers"]):
         old = lambda name: state[f"model.layers.{i}.{name}.weight"]
         yield f"blk.{i}.attn_norm.weight", old("input_layernorm")
-        yield f"blk.{i}.attn_q.weight", adjacent(old("self_attn.q_proj"), CONFIG["num_attention_heads"])
-        yield f"blk.{i}.attn_k.weight", adjacent(old("self_attn.k_proj"), CONFIG["num_key_value_heads"])
+        yield f"blk.{i}.attn_q.weight", reference.adjacent(old("self_attn.q_proj"), CONFIG["num_attention_heads"])
+        yield f"blk.{i}.attn_k.weight", reference.adjacent(old("self_attn.k_proj"), CONFIG["num_key_value_heads"])
         yield f"blk.{i}.attn_v.weight", old("self_attn.v_proj")
         yield f"blk.{i}.attn_output.weight", old("self_attn.o_proj")
         yield f"blk.{i}.ffn_norm.weight", old("post_attention_layernorm")

@@ -111,6 +111,11 @@ def expectations(model, seed, prompt_lengths, disturbance):
     return expected
 
 
+def adjacent(rows, n_heads):
+    """Rows of q or k reordered so that what turns together stands together, as converters to GGUF do it."""
+    return rows.view(n_heads, 2, -1, rows.shape[-1]).transpose(1, 2).reshape(rows.shape)
+
+
 def write_gguf(path, architecture, keys, tensors):
     """keys: name after "ARCHITECTURE." to int, float, bool or text. Matrices become BF16, vectors and routers F32."""
     writer = gguf.GGUFWriter(path, architecture)
