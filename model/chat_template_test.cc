@@ -279,6 +279,15 @@ TEST(ChatTemplateTest, SelectingOfNothingGivesNothing) {
   }
 }
 
+TEST(ChatTemplateTest, SlicesOfWhatHasNoneAreUndefinedAndCopiesEqual) {
+  EXPECT_EQ(Join(*Render("{{ n[1:] is undefined }}{{ 7[::-1] }}{{ d[:1] }}",
+                         {{"n", nullptr}, {"d", {{"a", 1}}}})),
+            "True");
+  EXPECT_EQ(Join(*Render("{{ d.copy() }}{{ [1].copy() + [2] }}", {{"d", {{"a", 1}}}})),
+            "{'a': 1}[1, 2]");
+  EXPECT_THAT(Error("{{ x[1:] }}"), HasSubstr("'x' is undefined"));
+}
+
 TEST(ChatTemplateTest, NamespacesMayReferToOneAnother) {
   const auto text = Render(
       "{% set a = namespace() %}{% set b = namespace(a=a, x=1) %}"

@@ -185,9 +185,9 @@ absl::StatusOr<Value> Slice(Environment& env, const Value& value, std::optional<
     }
     return value.Alike(std::move(text));
   }
-  if (!value.is(Kind::kList) && !value.is(Kind::kTuple)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a value of type ", value.TypeName(), " cannot be sliced"));
+  if (value.is(Kind::kView)) return absl::UnimplementedError("slicing a view is not known");
+  if (!value.is(Kind::kList) && !value.is(Kind::kTuple)) {  // No more than any other item.
+    return Value::Undefined(absl::StrCat(value.TypeName(), " object has no such element"));
   }
   const std::vector<Value>& items = value.sequence().items;
   SHOAL_ASSIGN_OR_RETURN(

@@ -15,7 +15,7 @@ absl::StatusOr<Value> Arithmetic(Environment& env, std::string_view op, const Va
                                  const Value& b);
 // -value, or +value.
 absl::StatusOr<Value> Negate(const Value& value, bool keep_sign);
-// value[start:stop:step] of a string (by characters), list or tuple.
+// value[start:stop:step] of a string (by characters), list or tuple; of others undefined.
 absl::StatusOr<Value> Slice(Environment& env, const Value& value, std::optional<int64_t> start,
                             std::optional<int64_t> stop, std::optional<int64_t> step);
 

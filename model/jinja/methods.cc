@@ -292,6 +292,10 @@ Result CallMethod(Environment& env, const Method& method, const Arguments& argum
   const Value& object = *method.object;
   if (object.is(Kind::kMarkup)) return MarkupMethod(env, object.text(), method.name, arguments);
   if (object.is_string()) return StringMethod(env, object.text(), method.name, arguments);
+  if (method.name == "copy" && (object.is_mapping() || object.is(Kind::kList))) {
+    SHOAL_RETURN_IF_ERROR(Bind("copy", arguments, {}).status());
+    return object;  // Nothing can change it.
+  }
   if (object.is_mapping()) return DictMethod(env, object.dict(), method.name, arguments);
   if (object.is(Kind::kLoop)) {  // loop.cycle
     const std::vector<Value>& choices = arguments.positional;
