@@ -10,6 +10,9 @@
 
 namespace shoal {
 
+// What files of the family may have fused.
+std::vector<FusedTensor> FusedTensorsOf(const Family& family);
+
 // Whether `file` has `fused` in `layer`, rather than its parts one by one. The first part alone
 // decides: the fused tensor may bear another's name.
 bool IsFused(const ModelFile& file, const Family& family, const FusedTensor& fused, int layer);

@@ -60,7 +60,10 @@ std::span<const int64_t> WithoutOnes(std::span<const int64_t> shape) {
 class ConfigReader : private GgufKeys {
  public:
   ConfigReader(const GgufReader& file, const Family& family)
-      : GgufKeys(file, family.architecture), file_(file), family_(family) {}
+      : GgufKeys(file, family.architecture),
+        file_(file),
+        family_(family),
+        fused_(FusedTensorsOf(family)) {}
 
   absl::StatusOr<ModelConfig> Read() {
     config_ = ImpliedConfig(family_);
@@ -238,7 +241,7 @@ class ConfigReader : private GgufKeys {
 
   // What the file has that part in, or null where it has it alone.
   const FusedTensor* FusedWith(TensorRole role, int layer) const {
-    for (const FusedTensor& fused : family_.fused) {
+    for (const FusedTensor& fused : fused_) {
       if (std::ranges::find(fused.parts, role) == fused.parts.end()) continue;
       return IsFused(file_, family_, fused, layer) ? &fused : nullptr;
     }
@@ -246,11 +249,13 @@ class ConfigReader : private GgufKeys {
   }
 
   absl::Status CheckFused(const FusedTensor& fused, const std::string& name) const {
-    std::vector<int64_t> shape = {0, 0};
+    int64_t n_rows = 0;
+    std::vector<int64_t> shape;
     for (const TensorRole part : fused.parts) {
-      const std::vector<int64_t> rows = TensorShape(*FindSpec(family_, part), config_);
-      shape = {shape[0] + rows[0], rows[1]};
+      shape = TensorShape(*FindSpec(family_, part), config_);
+      n_rows += shape.at(shape.size() - 2);
     }
+    shape.at(shape.size() - 2) = n_rows;
     return CheckShape(*file_.Find(name), shape);
   }
 
@@ -281,6 +286,7 @@ class ConfigReader : private GgufKeys {
 
   const GgufReader& file_;
   const Family& family_;
+  const std::vector<FusedTensor> fused_;
   ModelConfig config_;
   int n_skipped_layers_ = 0;
 };

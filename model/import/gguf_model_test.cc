@@ -1,8 +1,12 @@
 #include "model/import/gguf_model.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <fstream>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -184,6 +188,47 @@ TEST(GgufModelTest, FusedTensorsAppearAsTheirParts) {
     append(file, name, &parts);
   }
   EXPECT_EQ(parts, expected);
+}
+
+TEST(GgufModelTest, FusedExpertsAppearAsTheirParts) {
+  const std::string gate = "blk.0.ffn_gate_exps.weight";
+  const std::string up = "blk.0.ffn_up_exps.weight";
+  GgufBuilder builder = TinyQwen3Moe();
+  const std::string gates = builder.Tensor(gate).data;
+  const std::string ups = builder.Tensor(up).data;
+  GgufTensor fused = builder.Tensor(gate);
+  fused.name = "blk.0.ffn_gate_up_exps.weight";
+  fused.dims = {8, 16, 4};
+  fused.data.clear();
+  for (size_t e = 0; e < 4; ++e)
+    fused.data += gates.substr(256 * e, 256) + ups.substr(256 * e, 256);
+  builder.RemoveTensor(gate);
+  builder.RemoveTensor(up);
+  builder.tensors.push_back(fused);
+  const std::string path = testing::TempDir() + "/fused_experts.gguf";
+  std::ofstream(path, std::ios::binary) << builder.Build();
+  const auto model = OpenModel(path);
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  EXPECT_EQ(model->file->Find(fused.name), nullptr);
+  for (const auto& [name, expected] : {std::pair{gate, gates}, std::pair{up, ups}}) {
+    const TensorInfo* tensor = model->file->Find(name);
+    ASSERT_NE(tensor, nullptr) << name;
+    ASSERT_EQ(tensor->n_bytes, expected.size());
+    for (const size_t piece : {100, 256, 4096}) {
+      std::string read(expected.size(), '\0');
+      for (size_t at = 0; at < read.size(); at += piece) {
+        const size_t n = std::min(piece, read.size() - at);
+        const auto bytes = std::as_writable_bytes(std::span(read)).subspan(at, n);
+        ASSERT_TRUE(model->file->Read(*tensor, at, bytes).ok());
+      }
+      EXPECT_EQ(read, expected) << name << " by " << piece;
+    }
+  }
+  std::remove(path.c_str());
+  builder.Tensor(fused.name).dims = {8, 15, 4};
+  builder.Tensor(fused.name).data.resize(4 * 15 * 8 * 4);
+  EXPECT_THAT(ErrorOf(builder), HasSubstr("'blk.0.ffn_gate_up_exps.weight' has shape [4, 15, 8], "
+                                          "not [4, 16, 8]"));
 }
 
 // Goal: what files say of routing and of dense layers is read, whatever the architecture.
