@@ -6,6 +6,8 @@
 import pathlib
 import struct
 
+from make_tokenizer_file_seeds import MARK, UNITS
+
 HERE = pathlib.Path(__file__).parent
 REAL = HERE.parent / "models/qwen3_moe/model.gguf"
 FIXED = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
@@ -13,7 +15,8 @@ STRING, ARRAY = 8, 9
 
 
 def text(s):
-    return struct.pack("<Q", len(s)) + s.encode()
+    raw = s.encode()
+    return struct.pack("<Q", len(raw)) + raw
 
 
 def u32(name, value):
@@ -44,6 +47,10 @@ def i32s(name, values):
     return text(name) + struct.pack(f"<IIQ{len(values)}i", ARRAY, 5, len(values), *values)
 
 
+def f32s(name, values):
+    return text(name) + struct.pack(f"<IIQ{len(values)}f", ARRAY, 6, len(values), *values)
+
+
 def container(keys, tensors, version=3, align=32):
     """tensors: (name, ggml type, dims innermost first, bytes)."""
     head = struct.pack("<4sIQQ", b"GGUF", version, len(tensors), len(keys)) + b"".join(keys)
@@ -68,9 +75,25 @@ def tiny_keys():
         strings("tokenizer.ggml.tokens", ["a", "b", "ab", "<|end|>"]),
         i32s("tokenizer.ggml.token_type", [1, 1, 1, 3]), strings("tokenizer.ggml.merges", ["a b"]),
         u32("tokenizer.ggml.eos_token_id", 3),
-        text("tokenizer.ggml.add_bos_token") + struct.pack("<IB", 7, 0),
+        flag("tokenizer.ggml.add_bos_token", 0),
         string("tokenizer.chat_template", "{{ messages[0].content }}"),
     ]
+
+
+def pieces(model, *keys):
+    """A SentencePiece vocabulary, with bytes."""
+    key = "tokenizer.ggml."
+    bytes_ = [f"<0x{i:02X}>" for i in range(256)]
+    tokens = ["<unk>", "<s>", "</s>", *bytes_, "a", "b", MARK, "ab", MARK + "a", "\u00e9"]
+    n_texts = len(tokens) - 259
+    return [string(key + "model", model), string(key + "pre", "default"), strings(key + "tokens", tokens),
+            i32s(key + "token_type", [2, 3, 3] + [6] * 256 + [1] * n_texts),
+            f32s(key + "scores", [0.0] * 259 + [-float(i) for i in range(n_texts)]),
+            u32(key + "bos_token_id", 1), u32(key + "eos_token_id", 2), u32(key + "unknown_token_id", 0), *keys]
+
+
+def flag(name, value):
+    return text(name) + struct.pack("<IB", 7, value)
 
 
 def tiny_tensors():
@@ -158,6 +181,11 @@ def main():
                                [("w", 12, (256, 1), bytes(144))]),
         "real_header": header,
         "real_vocabulary": vocabulary,
+        "vocabulary_llama": container(pieces("llama", flag("tokenizer.ggml.add_space_prefix", 0)), []),
+        "vocabulary_t5": container(
+            pieces("t5", flag("tokenizer.ggml.remove_extra_whitespaces", 1),
+                   text("tokenizer.ggml.precompiled_charsmap")
+                   + struct.pack("<IIQ", ARRAY, 0, len(UNITS)) + UNITS), []),
         "one_tensor": container([], [("w", 0, (8,), bytes(32))]),
         "two_tensors": container([], [("w", 0, (8,), bytes(32)), ("v", 8, (32, 1), bytes(34))]),
         "empty_container": container([], []),

@@ -94,12 +94,18 @@ SPM = {
     "cut": PIECES[:-3],
 }
 
-for name, (file, config) in HF.items():
-    data = json.dumps(file, ensure_ascii=False).encode()
-    if config is not None:
-        data += b"\0" + json.dumps(config).encode()
-    (HERE / "hf_tokenizer").mkdir(exist_ok=True)
-    (HERE / "hf_tokenizer" / name).write_bytes(data)
-for name, data in SPM.items():
-    (HERE / "sentencepiece").mkdir(exist_ok=True)
-    (HERE / "sentencepiece" / name).write_bytes(data)
+
+def main():
+    for name, (file, config) in HF.items():
+        data = json.dumps(file, ensure_ascii=False).encode()
+        if config is not None:
+            data += b"\0" + json.dumps(config).encode()
+        (HERE / "hf_tokenizer").mkdir(exist_ok=True)
+        (HERE / "hf_tokenizer" / name).write_bytes(data)
+    for name, data in SPM.items():
+        (HERE / "sentencepiece").mkdir(exist_ok=True)
+        (HERE / "sentencepiece" / name).write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()
