@@ -123,8 +123,9 @@ void AddLogitsCommand(CLI::App& app, int* exit_code) {
   command->add_option("--kv-type", options->kv_type, "What the cache stores: f16, f32 or q8_0")
       ->check(CLI::IsMember({"f16", "f32", "q8_0"}));
   command
-      ->add_option("--activations", options->activations,
-                   "int8, or f32: the slow reference path that rounds no activation")
+      ->add_option(
+          "--activations", options->activations,
+          "int8, or f32: the reference path that rounds no activation, several times slower")
       ->check(CLI::IsMember({"int8", "f32"}));
   command->add_option("--chunk", options->chunk, "Prompt rows of one step")
       ->check(CLI::Range(1, kMaxStepTokens));

@@ -23,8 +23,9 @@ void AddOfflineModelOptions(CLI::App* command, OfflineModelOptions* options) {
   command->add_option("--kv-type", options->kv_type, "What the cache stores: f16, f32 or q8_0")
       ->check(CLI::IsMember({"f16", "f32", "q8_0"}));
   command
-      ->add_option("--activations", options->activations,
-                   "int8, or f32: the slow reference path that rounds no activation")
+      ->add_option(
+          "--activations", options->activations,
+          "int8, or f32: the reference path that rounds no activation, several times slower")
       ->check(CLI::IsMember({"int8", "f32"}));
 }
 

@@ -304,9 +304,7 @@ void MultiplyAny(const PackedView& w, const RowsView& x, int64_t row_begin, int6
     default:
       break;
   }
-  if (x.f32 != nullptr) {
-    return grouped::MatmulDequantized(w, x, row_begin, row_end, y, y_stride);
-  }
+  if (x.f32 != nullptr) return MultiplyDequantized(w, x, row_begin, row_end, y, y_stride);
   WithFormat<S>(w.dtype, [&](auto format) {
     MultiplyBlocks<S, decltype(format)>(w, x, row_begin, row_end, y, y_stride);
   });

@@ -1,5 +1,10 @@
 #pragma once
 
+#include <algorithm>
+#include <vector>
+
+#include "kernels/row_groups.h"
+
 // Products of float weights, which stay in file order: one of the contract's 16-lane sums for every
 // pair of a weight row and an activation row. Written in the lanes of an f32x16_*.h header, which
 // is included before it; private to the file that includes it.
@@ -102,6 +107,24 @@ void MultiplyFloats(const PackedView& w, const RowsView& x, int64_t row_begin, i
       MultiplyFloatRows<T, 1>(w, rows, row_begin, row_end, out, y_stride);
     }
     i += n_tile;
+  }
+}
+
+// Quantized weights with f32 rows, for the reference path: some rows of weights become floats at a
+// time.
+inline void MultiplyDequantized(const PackedView& w, const RowsView& x, int64_t row_begin,
+                                int64_t row_end, float* y, int64_t y_stride) {
+  std::vector<float> weights(kFloatTile * w.cols);
+  for (int64_t n = row_begin; n < row_end; n += kFloatTile) {
+    const int64_t n_rows = std::min<int64_t>(kFloatTile, row_end - n);
+    for (int64_t r = 0; r < n_rows; ++r) {
+      grouped::UnpackRow(w, n + r, weights.data() + r * w.cols);
+    }
+    const PackedView floats = {.dtype = DType::kF32,
+                               .rows = n_rows,
+                               .cols = w.cols,
+                               .data = reinterpret_cast<const std::byte*>(weights.data())};
+    MultiplyFloats<float>(floats, x, 0, n_rows, y + n, y_stride);
   }
 }
 

@@ -1,8 +1,5 @@
 #include "kernels/row_groups.h"
 
-#include <algorithm>
-
-#include "base/check.h"
 #include "kernels/matmul.h"
 #include "kernels/row_group_types.h"
 #include "kernels/scalar_math.h"
@@ -155,28 +152,6 @@ int64_t PackedBytes(DType dtype, int64_t rows, int64_t cols) {
 void UnpackRow(const PackedView& w, int64_t row, float* out) {
   if (!Traits(w.dtype).quantized) return scalar::UnpackRow(w, row, out);
   for (int64_t b = 0; b < w.cols / 32; ++b) DequantizeBlock(ReadBlock(w, row, b), out + 32 * b);
-}
-
-void MatmulDequantized(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end,
-                       float* y, int64_t y_stride) {
-  SHOAL_CHECK(Traits(w.dtype).quantized);
-  SHOAL_CHECK(x.f32 != nullptr);
-  constexpr int kTile = 16;  // Rows of x per pass over the weights.
-  for (int64_t i = 0; i < x.n_rows; i += kTile) {
-    const int64_t n_tile = std::min<int64_t>(kTile, x.n_rows - i);
-    for (int64_t n = row_begin; n < row_end; ++n) {
-      Lanes16 lanes[kTile];
-      for (int64_t b = 0; b < w.cols / 32; ++b) {
-        float weights[32];
-        DequantizeBlock(ReadBlock(w, n, b), weights);
-        for (int64_t t = 0; t < n_tile; ++t) {
-          const int64_t r = x.row_map == nullptr ? i + t : x.row_map[i + t];
-          lanes[t].AddProducts(weights, x.f32 + r * x.f32_stride + 32 * b, 32);
-        }
-      }
-      for (int64_t t = 0; t < n_tile; ++t) y[(i + t) * y_stride + n] = lanes[t].Sum();
-    }
-  }
 }
 
 }  // namespace shoal::grouped

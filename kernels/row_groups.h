@@ -132,10 +132,5 @@ void PackRows(DType dtype, int64_t rows, int64_t cols, int64_t first_row, int64_
               const std::byte* src, std::byte* packed);
 void UnpackRow(const PackedView& w, int64_t row, float* out);
 
-// Matmul of quantized weights with f32 rows (the reference path, not quick); checks that it is
-// that.
-void MatmulDequantized(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end,
-                       float* y, int64_t y_stride);
-
 }  // namespace grouped
 }  // namespace shoal

@@ -44,14 +44,14 @@ class Up:
         self.process.communicate(timeout=60)
 
 
-def check_reference(shoal, model, least_agreement):
+def check_reference(shoal, model, activations, least_agreement):
     out = subprocess.run([shoal, "eval", model, "--text", DATA / "text.txt", "--reference", DATA / "expected.ref",
-                          "--ctx-size", "1024", "--stride", "512", "--json"],
+                          "--ctx-size", "1024", "--stride", "512", "--activations", activations, "--json"],
                          check=True, stdout=subprocess.PIPE).stdout
     report = json.loads(out)
     reference = report["reference"]
     ratio = report["perplexity"] / reference["perplexity"]
-    print(f"{report['n_scored']} tokens: perplexity {report['perplexity']:.4f}, transformers "
+    print(f"activations {activations}, {report['n_scored']} tokens: perplexity {report['perplexity']:.4f}, transformers "
           f"{reference['perplexity']:.4f}, top-1 agreement {100 * reference['top1_agreement']:.2f} %, mean KL "
           f"{reference['mean_kl']:.6f}")
     assert report["n_scored"] >= 2000
@@ -61,7 +61,8 @@ def check_reference(shoal, model, least_agreement):
 
 def main():
     shoal, model = sys.argv[1:]
-    check_reference(shoal, model, 0.965)  # Activations in 8 bits cost some of the agreement.
+    check_reference(shoal, model, "f32", 0.995)
+    check_reference(shoal, model, "int8", 0.965)  # Activations in 8 bits cost some of the agreement.
     home = tempfile.TemporaryDirectory(prefix="shoal-real-")
     with Up(shoal, model, 0, home.name) as up:
         dense = up.post("completions", prompt=PROMPT, max_tokens=64)["text"]
