@@ -124,7 +124,7 @@ class NodeTest : public testing::Test {
     };
     seams.fetch_ca = [this](const std::string&, const Sha256Digest&,
                             absl::Time) -> absl::StatusOr<std::string> { return ca_.ca_pem(); };
-    seams.join_time = absl::Milliseconds(300);
+    seams.join_time = join_time_;
     return seams;
   }
   absl::StatusOr<std::unique_ptr<Node>> Open(NodeOptions options,
@@ -140,6 +140,7 @@ class NodeTest : public testing::Test {
   }
   static absl::Time Soon() { return MonotonicNow() + absl::Seconds(20); }
 
+  absl::Duration join_time_ = absl::Seconds(20);
   const std::string folder_ = MakeFolder();
   const TestAuthority ca_{"c1", absl::Now()};
   const TestModel model_ = MakeTestModel(2, 3);
@@ -160,6 +161,7 @@ TEST_F(NodeTest, WithoutATokenItSaysWhatToDo) {
 }
 
 TEST_F(NodeTest, ACoordinatorThatIsNotThereIsNamed) {
+  join_time_ = absl::Milliseconds(300);
   const auto node = Open(Joining());
   EXPECT_TRUE(absl::IsUnavailable(node.status())) << node.status();
   EXPECT_THAT(std::string(node.status().message()), HasSubstr("joining at origin:1"));

@@ -72,10 +72,11 @@ void AssignRows(const Routing& routing, int n_experts, ExpertAssignment* assignm
 void AddWeightedRow(const KernelTable& kernels, const ExpertOutput& rows, int i, float weight,
                     float* scratch, float* out) {
   const int64_t n = rows.hidden_dim;
-  const float* row = rows.f32.data() + i * n;
+  const float* row = scratch;
   if (rows.format == RowFormat::kQuantized) {
     kernels.decode_f16_row(rows.f16.data() + i * n, n, rows.row_scale[i], scratch);
-    row = scratch;
+  } else {
+    row = rows.f32.data() + i * n;
   }
   kernels.axpy(weight, row, n, out);
 }

@@ -13,7 +13,6 @@
 namespace shoal {
 namespace {
 
-constexpr int64_t kRows = 4;
 constexpr int64_t kCols = 1024;
 
 class WeightQuantizerTest : public testing::TestWithParam<DType> {

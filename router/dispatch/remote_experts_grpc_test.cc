@@ -21,9 +21,10 @@ std::unique_ptr<TestCluster> StartOverGrpc(const ModelConfig& config, const Weig
                             [](int) { return ListenGrpc("127.0.0.1:0", {}); });
 }
 
-absl::StatusOr<std::unique_ptr<RemoteExperts>> Connect(const TestCluster& cluster) {
+absl::StatusOr<std::unique_ptr<RemoteExperts>> Connect(
+    const TestCluster& cluster, absl::Duration replica_wait = absl::Seconds(30)) {
   RemoteExperts::Options options = cluster.options();
-  options.replica_wait = absl::Milliseconds(500);
+  options.replica_wait = replica_wait;
   return TestCluster::Connect(options, cluster.members(), NewGrpcDialer({}), NewGrpcDialer({}));
 }
 
@@ -90,7 +91,7 @@ TEST(RemoteExpertsGrpcTest, F02_RowsOfTheLastReplicaFailAfterTheWait) {
   const ModelConfig config = TinyExpertsConfig();
   const auto weights = RandomExpertWeights(config, DType::kQ8_0, 11);
   const auto cluster = StartOverGrpc(config, *weights, 2);
-  const auto remote = Connect(*cluster);
+  const auto remote = Connect(*cluster, absl::Milliseconds(500));
   ASSERT_TRUE(remote.ok()) << remote.status();
   cluster->StopWorker(1);
   const RandomRows rows(config, 20, 5);
