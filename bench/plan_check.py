@@ -4,19 +4,21 @@
 
 A box is a process held to a share of a core by a CPU quota; the router has the first one's share. For
 each N the boxes' speeds are measured inside their groups (`shoal plan` with `read_gb_per_s: measure`
-says what it found), then the plan and the bench are printed beside each other. Needs root and a
+says what it found) and the bench runs, in turns; the plan for the medians of those speeds and the median
+of the bench are printed beside each other. Needs root and a
 cgroup hierarchy for `cpu`, version 1 or 2. Prints a table for docs/performance.md.
 """
 import argparse
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-PERIOD_US = 10_000
+QUOTA_US = 1_000  # The shortest that Linux takes: a slower box has longer periods.
 
 
 class Box:
@@ -30,12 +32,12 @@ class Box:
             raise SystemExit("no cgroup hierarchy for cpu under /sys/fs/cgroup")
         self.path = root / f"shoal-plan-{os.getpid()}-{name}"
         self.path.mkdir()
-        quota = str(int(share * PERIOD_US))
+        period = round(QUOTA_US / share)
         if (self.path / "cpu.max").exists():
-            (self.path / "cpu.max").write_text(f"{quota} {PERIOD_US}")
+            (self.path / "cpu.max").write_text(f"{QUOTA_US} {period}")
         else:
-            (self.path / "cpu.cfs_period_us").write_text(str(PERIOD_US))
-            (self.path / "cpu.cfs_quota_us").write_text(quota)
+            (self.path / "cpu.cfs_period_us").write_text(str(period))
+            (self.path / "cpu.cfs_quota_us").write_text(str(QUOTA_US))
 
     def add(self, pid):
         (self.path / "cgroup.procs").write_text(str(pid))
@@ -72,20 +74,24 @@ def node(name, read, **more):
             "link_gbit_per_s": 100, **more}
 
 
-def measured_speed(shoal, model, share):
-    box = Box("measure", share)
-    try:
-        return plan(shoal, model, [node("a", "measure")], box)["nodes"][0]["read_gb_per_s"]
-    finally:
-        box.remove()
+def measured_speeds(shoal, model, shares):
+    """What each share of a core reads, GB/s; a moment each."""
+    speeds = {}
+    for share in set(shares):
+        box = Box("measure", share)
+        try:
+            speeds[share] = plan(shoal, model, [node("a", "measure")], box)["nodes"][0]["read_gb_per_s"]
+        finally:
+            box.remove()
+    return speeds
 
 
-def bench(shoal, model, shares, prompt, runs):
+def bench(shoal, model, shares, prompt):
     """The bench's own report, its router in the first box and worker i in box i."""
     boxes = [Box(f"worker{i}", share) for i, share in enumerate(shares)]
     router = Box("router", shares[0])
     process = subprocess.Popen([shoal, "bench", model, "--workers", str(len(shares)), "--threads", "1",
-                                "--prompt", str(prompt), "--gen", "32", "--runs", str(runs), "--json"],
+                                "--prompt", str(prompt), "--gen", "32", "--runs", "3", "--json"],
                                stdout=subprocess.PIPE, text=True)
     try:
         while len(children := children_of(process.pid)) < len(shares) and process.poll() is None:
@@ -107,22 +113,26 @@ def main():
     parser.add_argument("--shares", default="0.4,0.4,0.4,0.4")
     parser.add_argument("--up-to", type=int, default=4)
     parser.add_argument("--prompt", type=int, default=1)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=5)
     args = parser.parse_args()
     shares = [float(word) for word in args.shares.split(",")]
-    speeds = {share: measured_speed(args.shoal, args.model, share) for share in set(shares)}
     print("| boxes | shares of a core | GB/s | planned tokens/s | measured | planned / measured |")
     print("| --- | --- | --- | --- | --- | --- |")
     held = True
     for n in range(1, args.up_to + 1):
-        nodes = [node(f"worker{i}", speeds[share]) for i, share in enumerate(shares[:n])]
+        some = shares[:n]
+        measured, moments = [], []
+        for _ in range(args.runs):  # In turns: the machine's own speed drifts.
+            moments.append(measured_speeds(args.shoal, args.model, some))
+            measured.append(bench(args.shoal, args.model, some, args.prompt)["decode_tokens_per_s"]["median"])
+        measured = statistics.median(measured)
+        speeds = {share: statistics.median(moment[share] for moment in moments) for share in some}
+        nodes = [node(f"worker{i}", speeds[share]) for i, share in enumerate(some)]
         nodes.append(node("router", speeds[shares[0]], router=True, worker=False))
         planned = plan(args.shoal, args.model, nodes)["decode_tokens_per_s"]
-        measured = bench(args.shoal, args.model, shares[:n], args.prompt,
-                         args.runs)["decode_tokens_per_s"]["median"]
         held &= 0.75 <= planned / measured <= 1.25
-        print(f"| {n} | {', '.join(f'{s:g}' for s in shares[:n])} | "
-              f"{', '.join(f'{speeds[s]:.1f}' for s in shares[:n])} | {planned:.2f} | {measured:.2f} | "
+        print(f"| {n} | {', '.join(f'{s:g}' for s in some)} | "
+              f"{', '.join(f'{speeds[s]:.1f}' for s in some)} | {planned:.2f} | {measured:.2f} | "
               f"{planned / measured:.2f} |", flush=True)
     return 0 if held else 1
 
