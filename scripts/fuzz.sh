@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs fuzzers of the `fuzz` preset's build, all of them unless some are named, each so many times:
 #   scripts/fuzz.sh RUNS [NAME_fuzz...]
-# 50000 runs are what every change gets, 200000 a long job. Prints executions and coverage of each;
+# 20000 runs are what every change gets, 200000 a long job. Prints executions and coverage of each;
 # fails where one finds something, leaving its input in build-fuzz, or is not built. Inputs that
 # reached new code stay in build-fuzz/corpus. SHOAL_FUZZ_JOBS: how many at once, one per core.
 set -euo pipefail
