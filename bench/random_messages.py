@@ -144,7 +144,7 @@ def truth_of(template, variables):
         return template.render(**json.loads(json.dumps(variables))), None
     except jinja2.exceptions.TemplateError as error:
         return None, str(error) if type(error) is jinja2.exceptions.TemplateError else ""
-    except (TypeError, AttributeError, KeyError, ValueError, IndexError):
+    except (TypeError, AttributeError, KeyError, ValueError, IndexError, RecursionError):
         return None, ""
 
 
