@@ -8,7 +8,8 @@
 
 namespace shoal {
 
-// The types that QuantizeWeights makes: Q8_0, Q5_0, Q4_0, Q4_K, Q5_K, Q6_K, IQ4_NL, MXFP4, TQ2_0, TQ1_0.
+// The types that QuantizeWeights makes: Q8_0, Q5_0, Q4_0, Q4_K, Q5_K, Q6_K, IQ4_NL, MXFP4, TQ2_0,
+// TQ1_0.
 bool CanQuantize(DType dtype);
 
 // A row of finite weights as blocks of a type, x.size() a multiple of its block: scales are

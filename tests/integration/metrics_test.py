@@ -197,10 +197,10 @@ class MetricsTest(unittest.TestCase):
 
         def busy():
             facts = json.loads(status("--json", *url))
-            return facts if facts["generation_tokens_per_s"] > 0 else None
+            running = [node["load"]["running"] for node in facts["nodes"] if node["role"] == "router"]
+            return facts if facts["generation_tokens_per_s"] > 0 and running == [1] else None
 
-        wait_for("a router that says what it does", busy)
-        facts = busy()
+        facts = wait_for("a router that says what it does", busy)
         text = status(*here)
         load.join()
         self.assertEqual(facts["model_name"], self.cluster.model)

@@ -1,6 +1,7 @@
 #include "tests/support/random_experts.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <numeric>
 #include <random>
@@ -18,11 +19,24 @@ constexpr uint16_t kHundredthF16 = 0x211f;  // About 0.01.
 
 std::vector<std::byte> RandomWeights(DType dtype, int64_t n_elems, std::mt19937_64& rng) {
   std::vector<std::byte> bytes(RowBytes(dtype, n_elems));
-  if (dtype == DType::kF32) {
+  if (dtype == DType::kF32 || dtype == DType::kBF16) {
     std::normal_distribution<float> normal(0.0F, 0.1F);
     for (int64_t i = 0; i < n_elems; ++i) {
-      const float value = normal(rng);
-      std::memcpy(bytes.data() + i * sizeof(float), &value, sizeof(float));
+      const auto bits = std::bit_cast<uint32_t>(normal(rng));
+      if (dtype == DType::kF32) {
+        std::memcpy(bytes.data() + i * sizeof(bits), &bits, sizeof(bits));
+      } else {
+        const auto upper = static_cast<uint16_t>(bits >> 16);
+        std::memcpy(bytes.data() + i * sizeof(upper), &upper, sizeof(upper));
+      }
+    }
+    return bytes;
+  }
+  if (dtype == DType::kQ4_0) {
+    for (std::byte& byte : bytes) byte = static_cast<std::byte>(rng() % 256);
+    for (size_t i = 0; i < bytes.size(); i += sizeof(BlockQ4_0)) {
+      const auto d = static_cast<uint16_t>(kHundredthF16 + rng() % 64);
+      std::memcpy(bytes.data() + i, &d, sizeof(d));
     }
     return bytes;
   }
