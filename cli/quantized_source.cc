@@ -1,7 +1,6 @@
 #include "cli/quantized_source.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -264,16 +263,21 @@ class QuantizedSource final : public WeightSource {
 
 // What files that have several tensors in one call it; all of its parts take the same inputs.
 struct FusedName {
-  std::string_view name;
-  std::array<TensorRole, 3> parts;
+  TensorRole part;
+  std::string_view whole;
 };
 constexpr FusedName kFusedNames[] = {
-    {"blk.#.attn_qkv.weight", {TensorRole::kAttnQ, TensorRole::kAttnK, TensorRole::kAttnV}},
-    {"blk.#.ffn_up.weight", {TensorRole::kFfnGate, TensorRole::kFfnUp}},
-    {"blk.#.ffn_gate_up.weight", {TensorRole::kFfnGate, TensorRole::kFfnUp}},
-    {"blk.#.ffn_gate_up_exps.weight", {TensorRole::kFfnGateExps, TensorRole::kFfnUpExps}},
-    {"blk.#.ffn_gate_up_shexp.weight", {TensorRole::kFfnGateShexp, TensorRole::kFfnUpShexp}},
-    {"blk.#.attn_kv_b.weight", {TensorRole::kAttnVB}},
+    {TensorRole::kAttnQ, "blk.#.attn_qkv.weight"},
+    {TensorRole::kAttnK, "blk.#.attn_qkv.weight"},
+    {TensorRole::kAttnV, "blk.#.attn_qkv.weight"},
+    {TensorRole::kAttnVB, "blk.#.attn_kv_b.weight"},
+    {TensorRole::kFfnGate, "blk.#.ffn_up.weight"},
+    {TensorRole::kFfnGate, "blk.#.ffn_gate_up.weight"},
+    {TensorRole::kFfnUp, "blk.#.ffn_gate_up.weight"},
+    {TensorRole::kFfnGateExps, "blk.#.ffn_gate_up_exps.weight"},
+    {TensorRole::kFfnUpExps, "blk.#.ffn_gate_up_exps.weight"},
+    {TensorRole::kFfnGateShexp, "blk.#.ffn_gate_up_shexp.weight"},
+    {TensorRole::kFfnUpShexp, "blk.#.ffn_gate_up_shexp.weight"},
 };
 
 // The tensor's own name, or where the imatrix has none of it, that of one that it is part of.
@@ -281,8 +285,8 @@ std::string CountedAs(const TensorSpec& spec, int layer, const Importance* impor
   std::string own = TensorName(spec, layer);
   if (importance == nullptr || importance->Has(own)) return own;
   for (const FusedName& fused : kFusedNames) {
-    if (std::ranges::find(fused.parts, spec.role) == fused.parts.end()) continue;
-    std::string name = TensorName(fused.name, layer);
+    if (fused.part != spec.role) continue;
+    std::string name = TensorName(fused.whole, layer);
     if (importance->Has(name)) return name;
   }
   return own;
