@@ -6,6 +6,7 @@ A worker of a StatefulSet returns with its volume and another address: it is the
 nothing, and routers find it. A router of a Deployment returns with an empty folder: it joins again by
 the token of its Secret, which is good for many.
 """
+import json
 import shutil
 import sys
 import tempfile
@@ -48,9 +49,15 @@ class RestartTest(unittest.TestCase):
         self.assertIsNone(stream.error)
         return stream.text
 
+    def settled(self):
+        status = self.cluster.run("status", "--json", "--data-dir", self.cluster.coordinator_dir)
+        holders = json.loads(status)["experts_by_holders"]
+        return holders["none"] == holders["more"] == 0
+
     def test_a_worker_with_its_volume_and_another_address_fetches_nothing(self):
         cluster, address = self.cluster, self.start_router()
         text = self.answer(address)
+        wait_for("experts to be where they are to stay", self.settled)
         cluster.workers["worker-1"].kill()
         process = cluster.start_worker("worker-1", "--threads", "1", "--peer-listen", "127.0.0.2:0")
         wait_for("worker-1's experts", lambda: cluster.is_ready("worker-1"))
