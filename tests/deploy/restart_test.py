@@ -6,7 +6,6 @@ A worker of a StatefulSet returns with its volume and another address: it is the
 nothing, and routers find it. A router of a Deployment returns with an empty folder: it joins again by
 the token of its Secret, which is good for many.
 """
-import json
 import shutil
 import sys
 import tempfile
@@ -15,6 +14,7 @@ import unittest
 from cluster import Cluster, Process, Stream, free_ports, wait_for
 
 MODEL = "models/tales-moe-11m-q8_0.gguf"
+N_EXPERTS = 96  # Of its layers together.
 SHOAL = sys.argv[1]
 
 
@@ -50,9 +50,10 @@ class RestartTest(unittest.TestCase):
         return stream.text
 
     def settled(self):
-        status = self.cluster.run("status", "--json", "--data-dir", self.cluster.coordinator_dir)
-        holders = json.loads(status)["experts_by_holders"]
-        return holders["none"] == holders["more"] == 0
+        """Each worker has experts, and all that it is to have."""
+        all_metrics = [self.cluster.metrics(name) for name in self.cluster.workers]
+        return all(0 < metrics["shoal_worker_assigned_experts"] == metrics["shoal_worker_resident_experts"]
+                   < N_EXPERTS for metrics in all_metrics)
 
     def test_a_worker_with_its_volume_and_another_address_fetches_nothing(self):
         cluster, address = self.cluster, self.start_router()
