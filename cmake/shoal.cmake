@@ -11,10 +11,17 @@ add_custom_target(unit_tests)
 add_custom_target(fuzzers)
 
 # shoal_test(NAME SOURCES... LIBS...): one GoogleTest program, its cases known to ctest one by one,
-# with the label "unit" unless it lies in tests/ and so crosses folders.
+# with the label "unit" unless it lies in tests/ and so crosses folders. ONE_THREAD: nothing in it
+# starts another, so a build that looks for races leaves it out.
 function(shoal_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBS" ${ARGN})
+  cmake_parse_arguments(ARG "ONE_THREAD" "TIMEOUT" "SOURCES;LIBS" ${ARGN})
+  if(ARG_ONE_THREAD AND SHOAL_SANITIZE MATCHES "thread")
+    return()
+  endif()
   add_executable(${name} ${ARG_SOURCES})
+  if(SHOAL_SANITIZE)
+    target_compile_options(${name} PRIVATE -O0)  # Half of a test's time here is its compilation.
+  endif()
   target_link_libraries(${name} PRIVATE ${ARG_LIBS} GTest::gmock GTest::gtest_main)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
