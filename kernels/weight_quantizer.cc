@@ -29,31 +29,31 @@ void StoreNibbles(const int8_t* q, int offset, uint8_t* out) {
   }
 }
 
+// The integers from kFirst to kLast of a block with one scale; the scale, as F16.
+template <int kFirst, int kLast>
+uint16_t MakeIntegers(const Weights& w, const Search& search, int8_t* q) {
+  const auto nearest = NearestInteger<kFirst, kLast>;
+  const float d = FitScale(w, search, nearest, ThroughF16);
+  RoundTo(w, d, nearest, q);
+  return F16FromF32(d);
+}
+
 void Make(const Weights& w, BlockQ8_0* out) {
   const Search search{.first = 129.0F, .step = 0.993F, .n = 8, .both_signs = false};
-  const auto nearest = NearestInteger<-128, 127>;
-  const float d = FitScale(w, search, nearest, ThroughF16);
-  out->d = F16FromF32(d);
-  RoundTo(w, d, nearest, out->q);
+  out->d = MakeIntegers<-128, 127>(w, search, out->q);
 }
 
 void Make(const Weights& w, BlockQ4_0* out) {
   const Search search{.first = 10.0F, .step = 0.965F, .n = 20, .both_signs = true};
-  const auto nearest = NearestInteger<-8, 7>;
-  const float d = FitScale(w, search, nearest, ThroughF16);
   int8_t q[32];
-  RoundTo(w, d, nearest, q);
-  out->d = F16FromF32(d);
+  out->d = MakeIntegers<-8, 7>(w, search, q);
   StoreNibbles(q, 8, out->q);
 }
 
 void Make(const Weights& w, BlockQ5_0* out) {
   const Search search{.first = 18.5F, .step = 0.975F, .n = 16, .both_signs = true};
-  const auto nearest = NearestInteger<-16, 15>;
-  const float d = FitScale(w, search, nearest, ThroughF16);
   int8_t q[32];
-  RoundTo(w, d, nearest, q);
-  out->d = F16FromF32(d);
+  out->d = MakeIntegers<-16, 15>(w, search, q);
   uint32_t high = 0;
   for (int i = 0; i < 32; ++i) {
     const int value = q[i] + 16;

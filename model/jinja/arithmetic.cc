@@ -156,6 +156,21 @@ absl::StatusOr<Value> Arithmetic(Environment& env, std::string_view op, const Va
   return Mismatch(op, a, b);
 }
 
+absl::StatusOr<bool> Compare(Environment& env, std::string_view op, const Value& a,
+                             const Value& b) {
+  if (op == "==") return ChargedEqual(env, a, b);
+  if (op == "<") return ChargedLess(env, a, b);
+  if (op == ">") return ChargedLess(env, b, a);
+  if (op == "in") return Contains(env, b, a);
+  if (op == "not in" || op == "!=") {
+    SHOAL_ASSIGN_OR_RETURN(const bool yes, Compare(env, op == "!=" ? "==" : "in", a, b));
+    return !yes;
+  }
+  SHOAL_ASSIGN_OR_RETURN(const bool less, ChargedLess(env, op == "<=" ? a : b, op == "<=" ? b : a));
+  if (less) return true;
+  return ChargedEqual(env, a, b);
+}
+
 absl::StatusOr<Value> Negate(const Value& value, bool keep_sign) {
   if (value.is(Kind::kFloat)) return Value::Float(keep_sign ? value.as_float() : -value.as_float());
   if (!value.is_int()) return Mismatch("sign", value, value);

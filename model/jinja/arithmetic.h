@@ -13,6 +13,8 @@ namespace shoal::jinja {
 // an integer would leave 64 bits.
 absl::StatusOr<Value> Arithmetic(Environment& env, std::string_view op, const Value& a,
                                  const Value& b);
+// Python's == != < > <= >= in, not in. InvalidArgument for types that have no order or no members.
+absl::StatusOr<bool> Compare(Environment& env, std::string_view op, const Value& a, const Value& b);
 // -value, or +value.
 absl::StatusOr<Value> Negate(const Value& value, bool keep_sign);
 // value[start:stop:step] of a string (by characters), list or tuple; of others undefined.

@@ -1,7 +1,5 @@
 #include "model/jinja/interpreter.h"
 
-#include <algorithm>
-#include <cmath>
 #include <optional>
 #include <utility>
 
@@ -463,26 +461,11 @@ class Interpreter {
     return Arithmetic(env_, expr.name, left, right);
   }
 
-  absl::StatusOr<bool> Compare(const std::string& op, const Value& a, const Value& b) {
-    if (op == "==") return ChargedEqual(env_, a, b);
-    if (op == "<") return ChargedLess(env_, a, b);
-    if (op == ">") return ChargedLess(env_, b, a);
-    if (op == "in") return Contains(env_, b, a);
-    if (op == "not in" || op == "!=") {
-      SHOAL_ASSIGN_OR_RETURN(const bool yes, Compare(op == "!=" ? "==" : "in", a, b));
-      return !yes;
-    }
-    SHOAL_ASSIGN_OR_RETURN(const bool less,
-                           ChargedLess(env_, op == "<=" ? a : b, op == "<=" ? b : a));
-    if (less) return true;
-    return ChargedEqual(env_, a, b);
-  }
-
   [[gnu::noinline]] absl::StatusOr<Value> EvalCompare(const Expr& expr, Scope* scope) {
     SHOAL_ASSIGN_OR_RETURN(Value left, Eval(*expr.args[0], scope));
     for (size_t i = 0; i < expr.operators.size(); ++i) {
       SHOAL_ASSIGN_OR_RETURN(Value right, Eval(*expr.args[i + 1], scope));
-      SHOAL_ASSIGN_OR_RETURN(const bool holds, Compare(expr.operators[i], left, right));
+      SHOAL_ASSIGN_OR_RETURN(const bool holds, Compare(env_, expr.operators[i], left, right));
       if (!holds) return Value::Bool(false);
       left = std::move(right);
     }
