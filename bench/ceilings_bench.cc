@@ -11,6 +11,7 @@
 #include "base/thread_pool.h"
 #include "bench/inner_loops.h"
 #include "kernels/kernel_table.h"
+#include "kernels/matmul.h"
 
 // What the machine allows at most: reading memory, which bounds decoding, and each instruction
 // set's inner loop, which bounds prefill (bench/inner_loops.h). Beside them stand the products of
@@ -38,11 +39,16 @@ BENCHMARK(ReadMemory)->ThreadRange(1, 2)->UseRealTime();
 constexpr size_t kMatrixBytes = 1179648;  // 1024 x 2048 in Q4_0.
 constexpr size_t kMatrices = (size_t{4} << 30) / kMatrixBytes;
 
-// As the kernels read weights: front to back, lines asked for in two steps.
-uint64_t SumBytes(const std::byte* p, size_t n_bytes) {
+// As the kernels read weights: front to back in wide registers, and lines asked for in two steps
+// where that pays.
+#if defined(__x86_64__)
+__attribute__((target_clones("avx512f", "avx2", "default")))
+#endif
+uint64_t
+SumBytes(const std::byte* p, size_t n_bytes, bool prefetch) {
   uint64_t sums[16] = {};
   for (size_t at = 0; at < n_bytes; at += 128) {
-    for (size_t line = at; line < at + 128; line += 64) {
+    for (size_t line = at; prefetch && line < at + 128; line += 64) {
       __builtin_prefetch(p + line + 768, 0, 3);
       __builtin_prefetch(p + line + 3072, 0, 2);
     }
@@ -68,7 +74,7 @@ void ReadExperts(benchmark::State& state) {
     pool.ParallelFor(8 * kPieces, 1, [&](int64_t i, int64_t, int) {
       const size_t at =
           experts[i / kPieces] * kMatrixBytes + i % kPieces * (kMatrixBytes / kPieces);
-      sum += SumBytes(memory.data() + at, kMatrixBytes / kPieces);
+      sum += SumBytes(memory.data() + at, kMatrixBytes / kPieces, PrefetchesWeights());
     });
   }
   benchmark::DoNotOptimize(sum.load());

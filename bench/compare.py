@@ -5,9 +5,13 @@
 
   bench/compare.py MODEL.gguf --peer PATH/llama-batched-bench --peer-args=-rtr --sequences 8
 
+  bench/compare.py A-Q4_0.gguf --ceilings build/bench/ceilings_bench --read-gb 0.697 --gop 2.15 --peer ...
+
 Both prefill --prompt tokens and decode --gen tokens from an empty context, once a round; with
---sequences several sequences decode side by side after 16 tokens. The figures are medians of the
-rounds, and of each round's ratio.
+--sequences several sequences decode side by side after 16 tokens, with --depth one after so many.
+The figures are medians of the rounds, and of each round's ratio. With --ceilings each round also
+measures what the machine allows at most: reading experts, and the inner loop of Shoal's instruction
+set; --read-gb and --gop say what a decoded token reads and what a prompt's token computes.
 """
 import argparse
 import json
@@ -22,25 +26,45 @@ def run(command, stderr=subprocess.DEVNULL):
 
 
 def time_peer(args):
-    out = run([args.peer, "-m", args.model, "-p", str(args.prompt), "-n", str(args.gen), "-t", str(args.threads),
-               "-r", "1", "-o", "json", *shlex.split(args.peer_args)])
-    tests = json.loads(out[out.index("["):])
-    return [next(t["avg_ts"] for t in tests if (t["n_prompt"] > 0) == prefill) for prefill in (True, False)]
+    if args.depth:
+        tests = ["-p", "0", "-n", "0", "-gp", f"{args.depth},{args.gen}"]
+    else:
+        tests = ["-p", str(args.prompt), "-n", str(args.gen)]
+    out = run([args.peer, "-m", args.model, *tests, "-t", str(args.threads), "-r", "1", "-o", "json",
+               *shlex.split(args.peer_args)])
+    speeds = {test["n_gen"] > 0: test["avg_ts"] for test in json.loads(out[out.index("["):])}
+    return {"decode" if gen else "prefill": speed for gen, speed in speeds.items()}
 
 
 def time_peer_batched(args):
     out = run([args.peer, "-m", args.model, "-npp", "16", "-ntg", str(args.gen), "-npl", str(args.sequences),
                "-t", str(args.threads), "-c", "4096", *shlex.split(args.peer_args)], stderr=subprocess.STDOUT)
     row = [line for line in out.splitlines() if line.startswith("|")][-1].split("|")
-    return [float(row[8])]  # S_TG: tokens generated a second, all sequences together.
+    return {"decode": float(row[8])}  # S_TG: tokens generated a second, all sequences together.
 
 
-def time_shoal(args):
-    batched = ["--sequences", str(args.sequences), "--tokens", "constant", "--depth", "16"] if args.sequences else []
-    report = json.loads(run([args.shoal, "bench", args.model, "--prompt", str(args.prompt), "--gen", str(args.gen),
-                             "--threads", str(args.threads), "--runs", "1", "--json", *batched]))
-    keys = ("decode_tokens_per_s",) if batched else ("prefill_tokens_per_s", "decode_tokens_per_s")
-    return [report[key]["median"] for key in keys]
+def time_shoal(args, kinds):
+    more = []
+    if args.sequences:
+        more = ["--sequences", str(args.sequences), "--tokens", "constant", "--depth", "16"]
+    elif args.depth:
+        more = ["--depth", str(args.depth), "--ctx-size", str(args.depth + args.gen + 64)]
+    prompt = args.prompt if "prefill" in kinds else 1
+    report = json.loads(run([args.shoal, "bench", args.model, "--prompt", str(prompt), "--gen", str(args.gen),
+                             "--threads", str(args.threads), "--runs", "1", "--json", *more]))
+    return {kind: report[f"{kind}_tokens_per_s"]["median"] for kind in kinds}, report["isa"]
+
+
+def limits(args, isa):
+    """Tokens a second that the machine allows at most at this moment."""
+    out = json.loads(run([args.ceilings, f"--benchmark_filter=^InnerLoop/{isa}$|^ReadExperts/{args.threads}/",
+                          "--benchmark_format=json"]))
+    loop, read = (next(row[counter] for row in out["benchmarks"] if counter in row) for counter in ("Gop/s", "GB/s"))
+    return {"prefill": args.threads * loop / args.gop, "decode": read / args.read_gb}
+
+
+def spread(name, values):
+    return f"{name} {statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def main():
@@ -52,19 +76,27 @@ def main():
     parser.add_argument("--threads", type=int, default=2, help="default: %(default)s")
     parser.add_argument("--prompt", type=int, default=512, help="default: %(default)s")
     parser.add_argument("--gen", type=int, default=64, help="default: %(default)s")
+    parser.add_argument("--depth", type=int, default=0, help="decode after so many tokens, nothing else (default: no)")
     parser.add_argument("--sequences", type=int, default=0, help="decode so many side by side, nothing else (default: no)")
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--ceilings", help="ceilings_bench, run in every round (default: not)")
+    parser.add_argument("--read-gb", type=float, default=0.697, help="a decoded token reads (default: %(default)s)")
+    parser.add_argument("--gop", type=float, default=2.15, help="a token of the prompt computes (default: %(default)s)")
     args = parser.parse_args()
     rounds = []
     for i in range(args.rounds):
-        rounds.append((time_peer_batched(args) if args.sequences else time_peer(args), time_shoal(args)))
-        print(f"round {i + 1} of {args.rounds}: peer {rounds[-1][0]}, shoal {rounds[-1][1]}", file=sys.stderr)
-    for column, name in enumerate(("decode",) if args.sequences else ("prefill", "decode")):
-        peer = statistics.median(p[column] for p, _ in rounds)
-        shoal = statistics.median(s[column] for _, s in rounds)
-        ratios = [s[column] / p[column] for p, s in rounds]
-        print(f"{name}: shoal {shoal:.1f}, peer {peer:.1f} tokens/s; ratio {statistics.median(ratios):.2f} "
-              f"({min(ratios):.2f} to {max(ratios):.2f})")
+        peer = time_peer_batched(args) if args.sequences else time_peer(args)
+        shoal, isa = time_shoal(args, list(peer))
+        rounds.append((peer, shoal, limits(args, isa) if args.ceilings else {}))
+        print(f"round {i + 1} of {args.rounds}: peer {peer}, shoal {shoal}, limit {rounds[-1][2]}", file=sys.stderr)
+    for kind in rounds[0][0]:
+        peer, shoal, limit = ([figures[kind] for figures in column if kind in figures] for column in zip(*rounds))
+        line = (f"{kind}: shoal {statistics.median(shoal):.1f}, peer {statistics.median(peer):.1f} tokens/s; "
+                + spread("ratio", [s / p for s, p in zip(shoal, peer)]))
+        if limit:
+            line += "; " + spread("of the limit", [s / most for s, most in zip(shoal, limit)])
+            line += f", peer {statistics.median(p / most for p, most in zip(peer, limit)):.2f}"
+        print(line)
 
 
 if __name__ == "__main__":

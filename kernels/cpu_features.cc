@@ -1,5 +1,7 @@
 #include "kernels/cpu_features.h"
 
+#include "kernels/matmul.h"
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <sys/syscall.h>
@@ -69,6 +71,11 @@ bool CpuSupports(Isa isa) {
   }
 }
 
+bool PrefetchesWeights() {
+  static const bool amd = (__builtin_cpu_init(), __builtin_cpu_is("amd") != 0);
+  return !amd;
+}
+
 #elif defined(__aarch64__)
 
 bool CpuSupports(Isa isa) {
@@ -88,9 +95,12 @@ bool CpuSupports(Isa isa) {
   }
 }
 
+bool PrefetchesWeights() { return true; }
+
 #else
 
 bool CpuSupports(Isa isa) { return isa == Isa::kScalar; }
+bool PrefetchesWeights() { return true; }
 
 #endif
 

@@ -23,6 +23,10 @@
 // lanes added as ((l, l + 8), (l, l + 4), (l, l + 2), (0, 1)).
 namespace shoal {
 
+// Whether products ask for weights ahead of their use, as docs/performance.md says where it pays:
+// not on AMD's processors, which then read slower.
+bool PrefetchesWeights();  // In cpu_features.cc.
+
 namespace scalar {  // File order, rows one after another.
 int64_t PackedBytes(DType dtype, int64_t rows, int64_t cols);
 void PackRows(DType dtype, int64_t rows, int64_t cols, int64_t first_row, int64_t n_rows,

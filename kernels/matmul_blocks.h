@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/matmul.h"
 #include "kernels/matmul_floats.h"
 #include "kernels/matmul_formats.h"
 
@@ -161,9 +162,8 @@ inline void PrefetchAfter(const typename Format::Group& group, int64_t in_group)
 }
 
 // Products of kTile rows, whose results begin at y. A chunk after the first goes on from y.
-// `first_pass`: nobody has read these weights just now.
 template <typename S, typename Format, int kTile>
-void MultiplyTile(const PackedView& w, ActivationTile<S>& x, bool first_pass, int64_t row_begin,
+void MultiplyTile(const PackedView& w, ActivationTile<S>& x, bool prefetch, int64_t row_begin,
                   int64_t row_end, float* y, int64_t y_stride) {
   // Few rows wait for memory: all of a group's rows in one pass over it.
   constexpr int kSpans = kTile <= 2 ? kPackRows / S::kLanes : 1;
@@ -202,7 +202,7 @@ void MultiplyTile(const PackedView& w, ActivationTile<S>& x, bool first_pass, in
       for (int64_t b = begin; b < end; ++b) {
         const typename Format::Group& group = row_group[b / Format::kGroupBlocks];
         const int64_t in_group = b % Format::kGroupBlocks;
-        if (first_pass && row == 0) PrefetchAfter<Format>(group, in_group);
+        if (prefetch && row == 0) PrefetchAfter<Format>(group, in_group);
         for (int s = 0; s < kSpans; ++s) {
           AddBlock<S, Format, kTile>(group, in_group, row + s * S::kLanes, x, begin, b, acc[s]);
         }
@@ -221,6 +221,7 @@ template <typename S, typename Format>
 void MultiplyBlocks(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end,
                     float* y, int64_t y_stride) {
   ActivationTile<S> tile;
+  const bool prefetch = PrefetchesWeights();
   for (int64_t i = 0; i < x.n_rows;) {
     const int64_t left = x.n_rows - i;
     const int n_tile = left < S::kMaxTile ? static_cast<int>(left) : S::kMaxTile;
@@ -230,7 +231,8 @@ void MultiplyBlocks(const PackedView& w, const RowsView& x, int64_t row_begin, i
       tile.scales[t] = x.scales + r * x.scale_stride;
     }
     WithCount<S::kMaxTile>(n_tile, [&](auto n) {
-      MultiplyTile<S, Format, decltype(n)::value>(w, tile, i == 0, row_begin, row_end,
+      // After the first pass weights are near.
+      MultiplyTile<S, Format, decltype(n)::value>(w, tile, prefetch && i == 0, row_begin, row_end,
                                                   y + i * y_stride, y_stride);
     });
     i += n_tile;
