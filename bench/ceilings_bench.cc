@@ -45,12 +45,12 @@ constexpr size_t kMatrices = (size_t{4} << 30) / kMatrixBytes;
 __attribute__((target_clones("avx512f", "avx2", "default")))
 #endif
 uint64_t
-SumBytes(const std::byte* p, size_t n_bytes, bool prefetch) {
+SumBytes(const std::byte* p, size_t n_bytes, const PrefetchDistances& ahead) {
   uint64_t sums[16] = {};
   for (size_t at = 0; at < n_bytes; at += 128) {
-    for (size_t line = at; prefetch && line < at + 128; line += 64) {
-      __builtin_prefetch(p + line + 768, 0, 3);
-      __builtin_prefetch(p + line + 3072, 0, 2);
+    for (size_t line = at; ahead.far != 0 && line < at + 128; line += 64) {
+      if (ahead.near != 0) __builtin_prefetch(p + line + ahead.near, 0, 3);
+      __builtin_prefetch(p + line + ahead.far, 0, 2);
     }
     const auto* words = reinterpret_cast<const uint64_t*>(p + at);
     for (size_t j = 0; j < 16; ++j) sums[j] += words[j];
@@ -74,7 +74,7 @@ void ReadExperts(benchmark::State& state) {
     pool.ParallelFor(8 * kPieces, 1, [&](int64_t i, int64_t, int) {
       const size_t at =
           experts[i / kPieces] * kMatrixBytes + i % kPieces * (kMatrixBytes / kPieces);
-      sum += SumBytes(memory.data() + at, kMatrixBytes / kPieces, PrefetchesWeights());
+      sum += SumBytes(memory.data() + at, kMatrixBytes / kPieces, WeightPrefetch(1));
     });
   }
   benchmark::DoNotOptimize(sum.load());
@@ -88,18 +88,22 @@ BENCHMARK(ReadExperts)->Arg(1)->Arg(2)->UseRealTime();
 
 void RegisterInnerLoops() {
   for (const KernelTable* kernels : AvailableKernels()) {
-    double (*loop)(int) = nullptr;
+    double (*loop)(int, bool) = nullptr;
     if (kernels->isa == Isa::kAvx2) loop = avx2::InnerLoop;
     if (kernels->isa == Isa::kAvxVnni) loop = avxvnni::InnerLoop;
     if (kernels->isa == Isa::kAvx512) loop = avx512::InnerLoop;
     if (kernels->isa == Isa::kAmx) loop = amx::InnerLoop;
     if (loop == nullptr) continue;
-    const std::string name = "InnerLoop/" + std::string(IsaName(kernels->isa));
-    benchmark::RegisterBenchmark(name.c_str(), [loop](benchmark::State& state) {
-      double operations = 0;
-      for (auto _ : state) operations += loop(10000);
-      state.counters["Gop/s"] = benchmark::Counter(operations * 1e-9, benchmark::Counter::kIsRate);
-    });
+    for (const bool minima : {false, true}) {
+      const std::string name =
+          "InnerLoop/" + std::string(IsaName(kernels->isa)) + (minima ? "/minima" : "");
+      benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
+        double operations = 0;
+        for (auto _ : state) operations += loop(10000, minima);
+        state.counters["Gop/s"] =
+            benchmark::Counter(operations * 1e-9, benchmark::Counter::kIsRate);
+      });
+    }
   }
 }
 

@@ -57,10 +57,11 @@ def time_shoal(args, kinds):
 
 def limits(args, isa):
     """Tokens a second that the machine allows at most at this moment."""
-    out = json.loads(run([args.ceilings, f"--benchmark_filter=^InnerLoop/{isa}$|^ReadExperts/{args.threads}/",
+    loop = f"InnerLoop/{isa}/minima" if args.minima else f"InnerLoop/{isa}"
+    out = json.loads(run([args.ceilings, f"--benchmark_filter=^{loop}$|^ReadExperts/{args.threads}/",
                           "--benchmark_format=json"]))
-    loop, read = (next(row[counter] for row in out["benchmarks"] if counter in row) for counter in ("Gop/s", "GB/s"))
-    return {"prefill": args.threads * loop / args.gop, "decode": read / args.read_gb}
+    gops, read = (next(row[counter] for row in out["benchmarks"] if counter in row) for counter in ("Gop/s", "GB/s"))
+    return {"prefill": args.threads * gops / args.gop, "decode": read / args.read_gb}
 
 
 def spread(name, values):
@@ -80,6 +81,7 @@ def main():
     parser.add_argument("--sequences", type=int, default=0, help="decode so many side by side, nothing else (default: no)")
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--ceilings", help="ceilings_bench, run in every round (default: not)")
+    parser.add_argument("--minima", action="store_true", help="weights have minima: Q4_K, Q5_K (default: no)")
     parser.add_argument("--read-gb", type=float, default=0.697, help="a decoded token reads (default: %(default)s)")
     parser.add_argument("--gop", type=float, default=2.15, help="a token of the prompt computes (default: %(default)s)")
     args = parser.parse_args()

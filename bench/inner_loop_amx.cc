@@ -8,8 +8,11 @@
 
 namespace shoal::amx {
 
+namespace {
+
 // Jobs whose rows and weights lie still.
-double InnerLoop(int n) {
+template <typename Format>
+double RunTileLoop(int n) {
   alignas(64) int8_t q[kChunk][kTile][32];
   alignas(64) float dx[kChunk][kTile];
   alignas(64) float acc[kTile][kTile] = {};
@@ -25,11 +28,17 @@ double InnerLoop(int n) {
       .q = q, .dx = dx, .sum = dx, .weights = &weights, .acc = acc, .n_blocks = kChunk};
   ConfigureTiles(32);
   for (int i = 0; i < n; ++i) {
-    RunJobs<FormatQ4_0<Zmm>>(job, &sums[i % 2], job, sums[1 - i % 2]);
+    RunJobs<Format>(job, &sums[i % 2], job, sums[1 - i % 2]);
   }
   asm volatile("tilerelease");
   asm volatile("" : : "r"(acc) : "memory");
   return 2.0 * n * static_cast<double>(kChunk) * 32 * kTile * kTile;
+}
+
+}  // namespace
+
+double InnerLoop(int n, bool minima) {
+  return minima ? RunTileLoop<FormatQ4_K<Zmm>>(n) : RunTileLoop<FormatQ4_0<Zmm>>(n);
 }
 
 }  // namespace shoal::amx

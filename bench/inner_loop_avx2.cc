@@ -6,6 +6,8 @@
 
 namespace shoal::avx2 {
 
-double InnerLoop(int n) { return RunInnerLoop<Avx2>(n); }
+double InnerLoop(int n, bool minima) {
+  return minima ? RunInnerLoop<Avx2, true>(n) : RunInnerLoop<Avx2, false>(n);
+}
 
 }  // namespace shoal::avx2

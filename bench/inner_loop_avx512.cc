@@ -6,6 +6,8 @@
 
 namespace shoal::avx512 {
 
-double InnerLoop(int n) { return RunInnerLoop<Zmm>(n); }
+double InnerLoop(int n, bool minima) {
+  return minima ? RunInnerLoop<Zmm, true>(n) : RunInnerLoop<Zmm, false>(n);
+}
 
 }  // namespace shoal::avx512

@@ -6,6 +6,8 @@
 
 namespace shoal::avxvnni {
 
-double InnerLoop(int n) { return RunInnerLoop<AvxVnni>(n); }
+double InnerLoop(int n, bool minima) {
+  return minima ? RunInnerLoop<AvxVnni, true>(n) : RunInnerLoop<AvxVnni, false>(n);
+}
 
 }  // namespace shoal::avxvnni

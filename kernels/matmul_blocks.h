@@ -149,22 +149,24 @@ inline void AddBlock(const typename Format::Group& group, int64_t in_group, int 
 }
 
 // Asks for what comes after a group's block, block by block: a burst of requests would hold back
-// loads.
+// loads. Inlined in any case: gcc takes a call that only prefetches for one without effect.
 template <typename Format>
-inline void PrefetchAfter(const typename Format::Group& group, int64_t in_group) {
+__attribute__((always_inline)) inline void PrefetchAfter(const typename Format::Group& group,
+                                                         int64_t in_group,
+                                                         const PrefetchDistances& ahead) {
   const char* begin = reinterpret_cast<const char*>(&group);
   constexpr int64_t kLines = sizeof(group) / 64;
   const char* end = begin + (in_group + 1) * kLines / Format::kGroupBlocks * 64;
   for (const char* p = begin + in_group * kLines / Format::kGroupBlocks * 64; p < end; p += 64) {
-    __builtin_prefetch(p + kNearBytes, /*rw=*/0, /*locality=*/3);
-    __builtin_prefetch(p + kFarBytes, /*rw=*/0, /*locality=*/2);
+    if (ahead.near != 0) __builtin_prefetch(p + ahead.near, /*rw=*/0, /*locality=*/3);
+    __builtin_prefetch(p + ahead.far, /*rw=*/0, /*locality=*/2);
   }
 }
 
 // Products of kTile rows, whose results begin at y. A chunk after the first goes on from y.
 template <typename S, typename Format, int kTile>
-void MultiplyTile(const PackedView& w, ActivationTile<S>& x, bool prefetch, int64_t row_begin,
-                  int64_t row_end, float* y, int64_t y_stride) {
+void MultiplyTile(const PackedView& w, ActivationTile<S>& x, const PrefetchDistances& ahead,
+                  int64_t row_begin, int64_t row_end, float* y, int64_t y_stride) {
   // Few rows wait for memory: all of a group's rows in one pass over it.
   constexpr int kSpans = kTile <= 2 ? kPackRows / S::kLanes : 1;
   constexpr bool kSums = Format::kMins || (!S::kSigned && Format::kOffset != 0);
@@ -202,7 +204,7 @@ void MultiplyTile(const PackedView& w, ActivationTile<S>& x, bool prefetch, int6
       for (int64_t b = begin; b < end; ++b) {
         const typename Format::Group& group = row_group[b / Format::kGroupBlocks];
         const int64_t in_group = b % Format::kGroupBlocks;
-        if (prefetch && row == 0) PrefetchAfter<Format>(group, in_group);
+        if (ahead.far != 0 && row == 0) PrefetchAfter<Format>(group, in_group, ahead);
         for (int s = 0; s < kSpans; ++s) {
           AddBlock<S, Format, kTile>(group, in_group, row + s * S::kLanes, x, begin, b, acc[s]);
         }
@@ -221,7 +223,7 @@ template <typename S, typename Format>
 void MultiplyBlocks(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end,
                     float* y, int64_t y_stride) {
   ActivationTile<S> tile;
-  const bool prefetch = PrefetchesWeights();
+  PrefetchDistances ahead = WeightPrefetch(x.n_rows);
   for (int64_t i = 0; i < x.n_rows;) {
     const int64_t left = x.n_rows - i;
     const int n_tile = left < S::kMaxTile ? static_cast<int>(left) : S::kMaxTile;
@@ -231,11 +233,11 @@ void MultiplyBlocks(const PackedView& w, const RowsView& x, int64_t row_begin, i
       tile.scales[t] = x.scales + r * x.scale_stride;
     }
     WithCount<S::kMaxTile>(n_tile, [&](auto n) {
-      // After the first pass weights are near.
-      MultiplyTile<S, Format, decltype(n)::value>(w, tile, prefetch && i == 0, row_begin, row_end,
+      MultiplyTile<S, Format, decltype(n)::value>(w, tile, ahead, row_begin, row_end,
                                                   y + i * y_stride, y_stride);
     });
     i += n_tile;
+    ahead = {};  // After the first pass weights are near.
   }
 }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernels/matmul.h"
 #include "kernels/row_groups.h"
 
 // Products of float weights, which stay in file order: one of the contract's 16-lane sums for every
@@ -12,11 +11,7 @@
 namespace shoal {
 namespace {
 
-// Where memory is what is waited for, some processors alone ask for it too late
-// (PrefetchesWeights). Weights are asked for in two steps: far ahead into the second-level cache,
-// which may wait for more lines at a time than the first, and from there into the first.
-constexpr int64_t kNearBytes = 768;
-constexpr int64_t kFarBytes = 3072;  // Of quantized weights.
+constexpr int64_t kNearBytes = 768;  // How far ahead weights are asked for.
 
 struct F16 {
   uint16_t bits;
@@ -42,8 +37,7 @@ inline void AddFloatProducts(const T* const* w, const float* const* x, int64_t c
 
 // y[t * y_stride + n] for kWeights rows of w from the first, one after another, and kRows of x.
 template <typename T, int kWeights, int kRows>
-void FloatTile(const T* w, const float* const* x, int64_t cols, bool prefetch, float* y,
-               int64_t y_stride) {
+void FloatTile(const T* w, const float* const* x, int64_t cols, float* y, int64_t y_stride) {
   F32x16 acc[kWeights][kRows];
   for (auto& row : acc) {
     for (F32x16& a : row) a = Broadcast(0.0F);
@@ -53,7 +47,6 @@ void FloatTile(const T* w, const float* const* x, int64_t cols, bool prefetch, f
   const int64_t whole = cols / 16 * 16;
   for (int64_t c = 0; c < whole; c += 16) {
     for (const T* row : weights) {
-      if (!prefetch) break;
       __builtin_prefetch(reinterpret_cast<const char*>(row + c) + kNearBytes, 0, 3);
       __builtin_prefetch(row + c + kWeights * cols, 0, 2);  // The rows after these.
     }
@@ -84,13 +77,12 @@ template <typename T, int kRows>
 void MultiplyFloatRows(const PackedView& w, const float* const* x, int64_t row_begin,
                        int64_t row_end, float* y, int64_t y_stride) {
   const T* weights = reinterpret_cast<const T*>(w.data);
-  const bool prefetch = PrefetchesWeights();
   int64_t n = row_begin;
   for (; n + kFloatTile <= row_end; n += kFloatTile) {
-    FloatTile<T, kFloatTile, kRows>(weights + n * w.cols, x, w.cols, prefetch, y + n, y_stride);
+    FloatTile<T, kFloatTile, kRows>(weights + n * w.cols, x, w.cols, y + n, y_stride);
   }
   for (; n < row_end; ++n) {
-    FloatTile<T, 1, kRows>(weights + n * w.cols, x, w.cols, prefetch, y + n, y_stride);
+    FloatTile<T, 1, kRows>(weights + n * w.cols, x, w.cols, y + n, y_stride);
   }
 }
 
