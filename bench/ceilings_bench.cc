@@ -74,7 +74,7 @@ void ReadExperts(benchmark::State& state) {
     pool.ParallelFor(8 * kPieces, 1, [&](int64_t i, int64_t, int) {
       const size_t at =
           experts[i / kPieces] * kMatrixBytes + i % kPieces * (kMatrixBytes / kPieces);
-      sum += SumBytes(memory.data() + at, kMatrixBytes / kPieces, WeightPrefetch(1));
+      sum += SumBytes(memory.data() + at, kMatrixBytes / kPieces, WeightPrefetch(1, false));
     });
   }
   benchmark::DoNotOptimize(sum.load());

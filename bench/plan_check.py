@@ -2,8 +2,8 @@
 
     bench/plan_check.py SHOAL_BINARY MODEL [--shares 0.4,0.4,0.4,0.4] [--up-to 4]
 
-A box is a process held to a share of a core by a CPU quota; the router has the first one's share. For
-each N the boxes' speeds are measured inside their groups (`shoal plan` with `read_gb_per_s: measure`
+A box is a process held to a share of one core by a CPU quota, on that core, since Linux hands out a
+quota core by core; the router has the first one's share. For each N the boxes' speeds are measured inside their groups (`shoal plan` with `read_gb_per_s: measure`
 says what it found) and the bench runs, in turns; the plan for the medians of those speeds and the median
 of the bench are printed beside each other. Needs root and a
 cgroup hierarchy for `cpu`, version 1 or 2. Prints a table for docs/performance.md.
@@ -22,9 +22,10 @@ QUOTA_US = 1_000  # The shortest that Linux takes: a slower box has longer perio
 
 
 class Box:
-    """A CPU group of some share of a core."""
+    """A CPU group of some share of one core."""
 
-    def __init__(self, name, share):
+    def __init__(self, name, share, cpu=0):
+        self.cpu = cpu
         for root in (pathlib.Path("/sys/fs/cgroup/cpu"), pathlib.Path("/sys/fs/cgroup")):
             if (root / "cgroup.procs").exists():
                 break
@@ -41,6 +42,8 @@ class Box:
 
     def add(self, pid):
         (self.path / "cgroup.procs").write_text(str(pid))
+        for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), {self.cpu})
 
     def remove(self):
         try:
@@ -86,10 +89,21 @@ def measured_speeds(shoal, model, shares):
     return speeds
 
 
+def cores_for(shares):
+    """One for each share: the one with the least on it so far."""
+    load = [0.0] * os.cpu_count()
+    cores = []
+    for share in shares:
+        cores.append(load.index(min(load)))
+        load[cores[-1]] += share
+    return cores
+
+
 def bench(shoal, model, shares, prompt):
-    """The bench's own report, its router in the first box and worker i in box i."""
-    boxes = [Box(f"worker{i}", share) for i, share in enumerate(shares)]
-    router = Box("router", shares[0])
+    """The bench's own report, its router in a box of the first share and worker i in box i."""
+    *cores, router_core = cores_for([*shares, shares[0]])
+    boxes = [Box(f"worker{i}", share, core) for i, (share, core) in enumerate(zip(shares, cores))]
+    router = Box("router", shares[0], router_core)
     process = subprocess.Popen([shoal, "bench", model, "--workers", str(len(shares)), "--threads", "1",
                                 "--prompt", str(prompt), "--gen", "32", "--runs", "3", "--json"],
                                stdout=subprocess.PIPE, text=True)

@@ -71,12 +71,12 @@ bool CpuSupports(Isa isa) {
   }
 }
 
-// AMD's processors read one row's weights quickest by themselves. With more rows there is more to
-// compute between two loads, and they no longer see far enough ahead.
-PrefetchDistances WeightPrefetch(int64_t n_rows) {
+// AMD's processors read the weights of one row's products quickest by themselves. With more rows or
+// minima there is more to compute between two loads, and they no longer see far enough ahead.
+PrefetchDistances WeightPrefetch(int64_t n_rows, bool minima) {
   static const bool amd = (__builtin_cpu_init(), __builtin_cpu_is("amd") != 0);
   if (!amd) return {.near = 768, .far = 3072};
-  return {.near = 0, .far = n_rows == 1 ? 0 : 8192};
+  return {.near = 0, .far = n_rows == 1 && !minima ? 0 : 8192};
 }
 
 #elif defined(__aarch64__)
@@ -98,12 +98,16 @@ bool CpuSupports(Isa isa) {
   }
 }
 
-PrefetchDistances WeightPrefetch(int64_t /*n_rows*/) { return {.near = 768, .far = 3072}; }
+PrefetchDistances WeightPrefetch(int64_t /*n_rows*/, bool /*minima*/) {
+  return {.near = 768, .far = 3072};
+}
 
 #else
 
 bool CpuSupports(Isa isa) { return isa == Isa::kScalar; }
-PrefetchDistances WeightPrefetch(int64_t /*n_rows*/) { return {.near = 768, .far = 3072}; }
+PrefetchDistances WeightPrefetch(int64_t /*n_rows*/, bool /*minima*/) {
+  return {.near = 768, .far = 3072};
+}
 
 #endif
 

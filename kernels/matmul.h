@@ -23,14 +23,14 @@
 // lanes added as ((l, l + 8), (l, l + 4), (l, l + 2), (0, 1)).
 namespace shoal {
 
-// How far ahead of their use products with `n_rows` rows ask for quantized weights, in bytes, into
-// the first-level and the second-level cache; 0: not at all. What this processor reads quickest
-// with (docs/performance.md); in cpu_features.cc.
+// How far ahead of their use products with `n_rows` rows ask for quantized weights, with minima or
+// without, in bytes, into the first-level and the second-level cache; 0: not at all. What this
+// processor reads quickest with (docs/performance.md); in cpu_features.cc.
 struct PrefetchDistances {
   int64_t near;
   int64_t far;
 };
-PrefetchDistances WeightPrefetch(int64_t n_rows);
+PrefetchDistances WeightPrefetch(int64_t n_rows, bool minima);
 
 namespace scalar {  // File order, rows one after another.
 int64_t PackedBytes(DType dtype, int64_t rows, int64_t cols);

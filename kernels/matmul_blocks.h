@@ -223,7 +223,7 @@ template <typename S, typename Format>
 void MultiplyBlocks(const PackedView& w, const RowsView& x, int64_t row_begin, int64_t row_end,
                     float* y, int64_t y_stride) {
   ActivationTile<S> tile;
-  PrefetchDistances ahead = WeightPrefetch(x.n_rows);
+  PrefetchDistances ahead = WeightPrefetch(x.n_rows, Format::kMins);
   for (int64_t i = 0; i < x.n_rows;) {
     const int64_t left = x.n_rows - i;
     const int n_tile = left < S::kMaxTile ? static_cast<int>(left) : S::kMaxTile;

@@ -254,6 +254,7 @@ struct Family {
   // no_rope_period has neither rope nor chunks. 0: all have rope, and there are no chunks.
   int no_rope_period = 0;
   int chunk = 0;
+  bool optional_rope = false;  // A file may say that no layer has rope.
   int temperature_floor = 0;
   float temperature_scale = 0;
   bool weighted_inputs = false;

@@ -17,6 +17,7 @@ constexpr CheckpointType kCheckpoints[] = {
 constinit const Family kGranite = {
     .architecture = "granite",
     .rope_pairing = RopePairing::kAdjacent,
+    .optional_rope = true,
     .tensors = kTensors,
     .checkpoints = kCheckpoints,
 };

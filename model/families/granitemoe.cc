@@ -49,6 +49,7 @@ constinit const Family kGraniteMoe = {
     .rope_pairing = RopePairing::kAdjacent,
     .norm_topk_prob = true,
     .optional_shared = true,
+    .optional_rope = true,
     .tensors = kTensors,
     .checkpoints = kCheckpoints,
 };

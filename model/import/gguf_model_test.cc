@@ -106,6 +106,30 @@ TEST(GgufModelTest, RefusesWhatWouldBeComputedWrongly) {
   }
 }
 
+// Goal: a Granite without rope is computed without it; in other families the key means nothing.
+TEST(GgufModelTest, ReadsThatGraniteHasNoRope) {
+  const auto rope = [](const std::string& architecture, bool on) {
+    GgufBuilder builder = TinyQwen3Moe();
+    builder.Key("general.architecture").value = GgufText(architecture);
+    for (GgufKey& key : builder.keys) {
+      if (key.name.starts_with("qwen3moe.")) key.name.replace(0, 8, architecture);
+    }
+    builder.AddBool(architecture + ".rope.scaling.finetuned", on);
+    if (architecture != "qwen3moe") {
+      builder.RemoveTensor("blk.0.attn_q_norm.weight");
+      builder.RemoveTensor("blk.0.attn_k_norm.weight");
+    }
+    const std::string bytes = builder.Build();
+    const auto file = GgufReader::Parse("m.gguf", std::as_bytes(std::span(bytes)));
+    const auto config = ReadModelConfig(**file);
+    EXPECT_TRUE(config.ok()) << config.status().message();
+    return config.ok() ? config->Layer(0).rope : LayerRope::kLocal;
+  };
+  EXPECT_EQ(rope("granitemoe", true), LayerRope::kModel);
+  EXPECT_EQ(rope("granitemoe", false), LayerRope::kNone);
+  EXPECT_EQ(rope("qwen3moe", false), LayerRope::kModel);
+}
+
 TEST(GgufModelTest, ReadsSharedExpertsAndRopeDivisors) {
   const auto qwen2 = ReadModelConfig(*MustOpen("tests/data/models/qwen2_moe/model.gguf"));
   ASSERT_TRUE(qwen2.ok()) << qwen2.status().message();

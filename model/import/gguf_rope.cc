@@ -34,10 +34,21 @@ class RopeReader {
     config_.rope_magnitude = static_cast<float>(magnitude);
     SHOAL_RETURN_IF_ERROR(ReadDivisors(TensorRole::kRopeFreqs, &config_.rope_divisors));
     SHOAL_RETURN_IF_ERROR(ReadLists());
+    SHOAL_RETURN_IF_ERROR(ReadSwitch());
     return ReadScaling();
   }
 
  private:
+  // Granite's files say so by this key, which elsewhere tells how the scaling was found.
+  absl::Status ReadSwitch() {
+    constexpr const char* kSwitch = "rope.scaling.finetuned";
+    if (!family_.optional_rope || !keys_.Has(kSwitch)) return absl::OkStatus();
+    SHOAL_ASSIGN_OR_RETURN(const bool on, keys_.file().GetBool(keys_.Key(kSwitch)));
+    if (on) return absl::OkStatus();
+    for (int i = 0; i < config_.n_layers; ++i) config_.MutableLayer(i).rope = LayerRope::kNone;
+    return absl::OkStatus();
+  }
+
   // Stays empty where the file has no such tensor.
   absl::Status ReadDivisors(TensorRole role, std::vector<float>* divisors) {
     const TensorSpec* spec = FindSpec(family_, role);
