@@ -39,8 +39,7 @@ BENCHMARK(ReadMemory)->ThreadRange(1, 2)->UseRealTime();
 constexpr size_t kMatrixBytes = 1179648;  // 1024 x 2048 in Q4_0.
 constexpr size_t kMatrices = (size_t{4} << 30) / kMatrixBytes;
 
-// As the kernels read weights: front to back in wide registers, and lines asked for in two steps
-// where that pays.
+// As the kernels read weights: front to back in wide registers, lines asked for as far ahead.
 #if defined(__x86_64__)
 __attribute__((target_clones("avx512f", "avx2", "default")))
 #endif
