@@ -96,12 +96,15 @@ void RegisterInnerLoops() {
     for (const bool minima : {false, true}) {
       const std::string name =
           "InnerLoop/" + std::string(IsaName(kernels->isa)) + (minima ? "/minima" : "");
-      benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
-        double operations = 0;
-        for (auto _ : state) operations += loop(10000, minima);
-        state.counters["Gop/s"] =
-            benchmark::Counter(operations * 1e-9, benchmark::Counter::kIsRate);
-      });
+      benchmark::RegisterBenchmark(name.c_str(),
+                                   [=](benchmark::State& state) {
+                                     double operations = 0;
+                                     for (auto _ : state) operations += loop(10000, minima);
+                                     state.counters["Gop/s"] = benchmark::Counter(
+                                         operations * 1e-9, benchmark::Counter::kIsRate);
+                                   })
+          ->ThreadRange(1, 2)
+          ->UseRealTime();
     }
   }
 }

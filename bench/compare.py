@@ -58,10 +58,11 @@ def time_shoal(args, kinds):
 def limits(args, isa):
     """Tokens a second that the machine allows at most at this moment."""
     loop = f"InnerLoop/{isa}/minima" if args.minima else f"InnerLoop/{isa}"
+    loop += f"/real_time/threads:{args.threads}"
     out = json.loads(run([args.ceilings, f"--benchmark_filter=^{loop}$|^ReadExperts/{args.threads}/",
                           "--benchmark_format=json"]))
     gops, read = (next(row[counter] for row in out["benchmarks"] if counter in row) for counter in ("Gop/s", "GB/s"))
-    return {"prefill": args.threads * gops / args.gop, "decode": read / args.read_gb}
+    return {"prefill": gops / args.gop, "decode": read / args.read_gb}
 
 
 def spread(name, values):

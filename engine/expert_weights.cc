@@ -23,8 +23,6 @@ constexpr std::array kMatrices = {&ExpertWeights::w_gate, &ExpertWeights::w_up,
 constexpr std::array kBiases = {&ExpertWeights::gate_bias, &ExpertWeights::up_bias,
                                 &ExpertWeights::down_bias};
 
-constexpr size_t kPieceBytes = size_t{256} << 10;  // Stay in a core's own cache.
-
 const Family& FamilyOf(const ModelConfig& config) {
   const Family* family = FindFamily(config.architecture);
   SHOAL_CHECK(family != nullptr);  // ValidateConfig refuses others.
@@ -84,13 +82,12 @@ using ReadFunction = absl::FunctionRef<absl::Status(std::span<std::byte>)>;
 
 // Packs piece after piece while the caches hold it.
 absl::Status ReadMatrix(ReadFunction read, const Part& part, std::vector<std::byte>* scratch) {
-  const auto row_bytes = static_cast<uint64_t>(RowBytes(part.tensor->dtype, part.matrix->cols()));
-  const int64_t n_rows = std::max<int64_t>(
-      static_cast<int64_t>(kPieceBytes / row_bytes) / kPackRows * kPackRows, kPackRows);
-  scratch->resize(std::max<uint64_t>(kPieceBytes, static_cast<uint64_t>(n_rows) * row_bytes));
+  const int64_t row_bytes = RowBytes(part.tensor->dtype, part.matrix->cols());
+  const int64_t n_rows = RowsPerPiece(row_bytes);
+  scratch->resize(static_cast<size_t>(std::max(kLoadPieceBytes, n_rows * row_bytes)));
   for (int64_t row = 0; row < part.matrix->rows(); row += n_rows) {
     const int64_t n = std::min(n_rows, part.matrix->rows() - row);
-    SHOAL_RETURN_IF_ERROR(read({scratch->data(), static_cast<uint64_t>(n) * row_bytes}));
+    SHOAL_RETURN_IF_ERROR(read({scratch->data(), static_cast<size_t>(n * row_bytes)}));
     part.matrix->PackRows(row, n, scratch->data());
   }
   return absl::OkStatus();
@@ -159,12 +156,12 @@ absl::StatusOr<std::shared_ptr<const ExpertWeights>> PackExpertShard(
     }
   }
   std::ranges::sort(in_file_order, {}, [](const Part& part) { return part.tensor->offset; });
-  std::vector<std::byte> scratch(kPieceBytes);
+  std::vector<std::byte> scratch(kLoadPieceBytes);
   uint64_t offset = 0;
   for (const Part& part : in_file_order) {
     SHOAL_RETURN_IF_ERROR(CheckPlace(shard, *part.tensor, offset));
     for (uint64_t n = 0; offset < part.tensor->offset; offset += n) {
-      n = std::min<uint64_t>(kPieceBytes, part.tensor->offset - offset);
+      n = std::min<uint64_t>(kLoadPieceBytes, part.tensor->offset - offset);
       SHOAL_RETURN_IF_ERROR(read({scratch.data(), n}));
     }
     SHOAL_RETURN_IF_ERROR(part.matrix != nullptr ? ReadMatrix(read, part, &scratch)

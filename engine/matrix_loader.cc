@@ -8,12 +8,6 @@
 #include "base/status_macros.h"
 
 namespace shoal {
-namespace {
-
-constexpr int64_t kPieceBytes = int64_t{2} << 20;  // Read at a time; fits the second-level cache.
-
-}  // namespace
-
 absl::StatusOr<const TensorInfo*> MatrixLoader::Find(const std::string& name) const {
   const TensorInfo* tensor = source_.Find(name);
   if (tensor == nullptr) return absl::NotFoundError(absl::StrCat("no tensor ", name));
@@ -140,8 +134,7 @@ absl::StatusOr<PackedMatrix> MatrixLoader::Load(const TensorInfo& tensor, DType 
                                                 std::vector<std::byte>* scratch) {
   PackedMatrix matrix(kernels_, dtype, rows, cols);
   const int64_t row_bytes = RowBytes(dtype, cols);
-  const int64_t rows_per_piece =
-      std::max<int64_t>(kPieceBytes / row_bytes / kPackRows, 1) * kPackRows;
+  const int64_t rows_per_piece = RowsPerPiece(row_bytes);
   scratch->resize(std::min(rows, rows_per_piece) * row_bytes);
   for (int64_t row = 0; row < rows; row += rows_per_piece) {
     const int64_t n_rows = std::min(rows_per_piece, rows - row);

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -11,8 +13,16 @@
 
 namespace shoal {
 
-// Reads matrices from a source into the order that a kernel table reads, a few MiB at a time, so
-// that memory never holds a matrix twice. Thread-safe for distinct thread_idx.
+// Weights are read in pieces that stay in a core's own cache until they are packed.
+inline constexpr int64_t kLoadPieceBytes = int64_t{256} << 10;
+
+// Rows of a piece, in whole groups.
+inline int64_t RowsPerPiece(int64_t row_bytes) {
+  return std::max<int64_t>(kLoadPieceBytes / row_bytes / kPackRows, 1) * kPackRows;
+}
+
+// Reads matrices from a source into the order that a kernel table reads, piece by piece, so that
+// memory never holds a matrix twice. Thread-safe for distinct thread_idx.
 class MatrixLoader {
  public:
   // Both outlive this.

@@ -22,12 +22,10 @@ constexpr CodedValues kIQ3XXSValues = {
 constexpr CodedValues kIQ3SValues = {{-15, -13, -11, -9, -7, -5, -3, -1, 1, 3, 5, 7, 9, 11, 13, 15},
                                      1.0F};
 
-// A file's blocks are packed: reads them at any alignment.
+// Where it lies: a copy of a block for each of its parts would cost more than reading them.
 template <typename Block>
-Block Load(const std::byte* row, int64_t index) {
-  Block block;
-  __builtin_memcpy(&block, row + index * static_cast<int64_t>(sizeof(Block)), sizeof(Block));
-  return block;
+const Block& At(const std::byte* row, int64_t index) {
+  return reinterpret_cast<const Block*>(row)[index];
 }
 
 int Bit(std::span<const uint8_t> bits, int i) { return (bits[i / 8] >> (i % 8)) & 1; }
@@ -316,39 +314,39 @@ BlockParts ReadBlockParts(DType dtype, const std::byte* row, int64_t block) {
   const int sub = static_cast<int>(block % 8);
   switch (dtype) {
     case DType::kQ4_1:
-      return ReadQ4_1(Load<BlockQ4_1>(row, block));
+      return ReadQ4_1(At<BlockQ4_1>(row, block));
     case DType::kQ5_0:
-      return ReadQ5_0(Load<BlockQ5_0>(row, block));
+      return ReadQ5_0(At<BlockQ5_0>(row, block));
     case DType::kQ5_1:
-      return ReadQ5_1(Load<BlockQ5_1>(row, block));
+      return ReadQ5_1(At<BlockQ5_1>(row, block));
     case DType::kQ2_K:
-      return ReadQ2_K(Load<BlockQ2_K>(row, block / 8), sub);
+      return ReadQ2_K(At<BlockQ2_K>(row, block / 8), sub);
     case DType::kQ3_K:
-      return ReadQ3_K(Load<BlockQ3_K>(row, block / 8), sub);
+      return ReadQ3_K(At<BlockQ3_K>(row, block / 8), sub);
     case DType::kIQ4_NL:
-      return ReadIQ4_NL(Load<BlockIQ4_NL>(row, block));
+      return ReadIQ4_NL(At<BlockIQ4_NL>(row, block));
     case DType::kIQ3_XXS:
-      return ReadIQ3_XXS(Load<BlockIQ3_XXS>(row, block / 8), sub);
+      return ReadIQ3_XXS(At<BlockIQ3_XXS>(row, block / 8), sub);
     case DType::kIQ3_S:
-      return ReadIQ3_S(Load<BlockIQ3_S>(row, block / 8), sub);
+      return ReadIQ3_S(At<BlockIQ3_S>(row, block / 8), sub);
     case DType::kIQ2_XXS:
-      return ReadIQ2_XXS(Load<BlockIQ2_XXS>(row, block / 8), sub);
+      return ReadIQ2_XXS(At<BlockIQ2_XXS>(row, block / 8), sub);
     case DType::kIQ2_XS:
-      return ReadIQ2_XS(Load<BlockIQ2_XS>(row, block / 8), sub);
+      return ReadIQ2_XS(At<BlockIQ2_XS>(row, block / 8), sub);
     case DType::kIQ2_S:
-      return ReadIQ2_S(Load<BlockIQ2_S>(row, block / 8), sub);
+      return ReadIQ2_S(At<BlockIQ2_S>(row, block / 8), sub);
     case DType::kIQ1_S:
-      return ReadIQ1_S(Load<BlockIQ1_S>(row, block / 8), sub);
+      return ReadIQ1_S(At<BlockIQ1_S>(row, block / 8), sub);
     case DType::kIQ1_M:
-      return ReadIQ1_M(Load<BlockIQ1_M>(row, block / 8), sub);
+      return ReadIQ1_M(At<BlockIQ1_M>(row, block / 8), sub);
     case DType::kTQ1_0:
-      return ReadTQ1_0(Load<BlockTQ1_0>(row, block / 8), sub);
+      return ReadTQ1_0(At<BlockTQ1_0>(row, block / 8), sub);
     case DType::kNVFP4:
-      return ReadNVFP4(Load<BlockNVFP4>(row, block / 2), sub % 2);
+      return ReadNVFP4(At<BlockNVFP4>(row, block / 2), sub % 2);
     case DType::kQ1_0:
-      return ReadQ1_0(Load<BlockQ1_0>(row, block / 4), sub % 4);
+      return ReadQ1_0(At<BlockQ1_0>(row, block / 4), sub % 4);
     case DType::kQ2_0:
-      return ReadQ2_0(Load<BlockQ2_0>(row, block / 2), sub % 2);
+      return ReadQ2_0(At<BlockQ2_0>(row, block / 2), sub % 2);
     default:
       break;
   }

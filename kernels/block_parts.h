@@ -31,7 +31,7 @@ const CodedValues* FindCodedValues(DType dtype);
 // read itself.
 bool HasBlockParts(DType dtype);
 
-// Block `block` (of 32 columns) of a row in file order.
+// Block `block` (of 32 columns) of a row in file order, which begins at an even address.
 BlockParts ReadBlockParts(DType dtype, const std::byte* row, int64_t block);
 
 }  // namespace shoal
