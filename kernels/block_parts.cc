@@ -39,7 +39,18 @@ BlockParts WithScale(uint16_t d) {
 
 // Nibbles in Q4_0's order.
 void ReadNibbles(const uint8_t* bytes, int8_t* out) {
-  for (int i = 0; i < 32; ++i) out[i] = static_cast<int8_t>((bytes[i % 16] >> (4 * (i / 16))) & 15);
+  for (int i = 0; i < 16; ++i) {
+    out[i] = static_cast<int8_t>(bytes[i] & 15);
+    out[i + 16] = static_cast<int8_t>(bytes[i] >> 4);
+  }
+}
+
+// The same with their upper bits, of which bit i is element i's.
+void ReadFiveBits(const uint8_t* bytes, const uint8_t* upper, int8_t* out) {
+  ReadNibbles(bytes, out);
+  uint32_t bits;
+  __builtin_memcpy(&bits, upper, sizeof(bits));
+  for (int i = 0; i < 32; ++i) out[i] = static_cast<int8_t>(out[i] | ((bits >> i) & 1) << 4);
 }
 
 // Files add m where Q4_K takes dmin off.
@@ -55,16 +66,14 @@ BlockParts ReadQ4_1(const BlockQ4_1& block) {
 
 BlockParts ReadQ5_0(const BlockQ5_0& block) {
   BlockParts out = WithScale(block.d);
-  ReadNibbles(block.q, out.q);
-  for (int i = 0; i < 32; ++i)
-    out.q[i] = static_cast<int8_t>(out.q[i] + 16 * Bit(block.qh, i) - 16);
+  ReadFiveBits(block.q, block.qh, out.q);
+  for (int8_t& q : out.q) q = static_cast<int8_t>(q - 16);
   return out;
 }
 
 BlockParts ReadQ5_1(const BlockQ5_1& block) {
   BlockParts out = WithScale(block.d);
-  ReadNibbles(block.q, out.q);
-  for (int i = 0; i < 32; ++i) out.q[i] = static_cast<int8_t>(out.q[i] + 16 * Bit(block.qh, i));
+  ReadFiveBits(block.q, block.qh, out.q);
   out.dmin = Negated(block.m);
   out.min[0] = out.min[1] = 1;
   return out;

@@ -27,6 +27,9 @@ if compgen -G '/etc/apt/sources.list.d/*.sources' >/dev/null; then
   cp /etc/apt/sources.list.d/*.sources "$root/etc/apt/sources.list.d/"
 fi
 cp /etc/resolv.conf "$root/etc/resolv.conf"
+# Certificate authorities that packages come through here, and pip's settings.
+cp -r /usr/local/share/ca-certificates "$root/usr/local/share/"
+if [[ -e /etc/pip.conf ]]; then cp /etc/pip.conf "$root/etc/"; fi
 mount -t proc proc "$root/proc"
 git clone -q --no-local "file://$PWD" "$root/root/shoal"
 
