@@ -30,6 +30,7 @@ cp /etc/resolv.conf "$root/etc/resolv.conf"
 # Certificate authorities that packages come through here, and pip's settings.
 cp -r /usr/local/share/ca-certificates "$root/usr/local/share/"
 if [[ -e /etc/pip.conf ]]; then cp /etc/pip.conf "$root/etc/"; fi
+if [[ -e $root/usr/sbin/update-ca-certificates ]]; then chroot "$root" update-ca-certificates >&2; fi
 mount -t proc proc "$root/proc"
 git clone -q --no-local "file://$PWD" "$root/root/shoal"
 
