@@ -239,7 +239,7 @@ void PackBlock(const CodedParts& block, int64_t r, int64_t at, GroupCoded<kScale
   PackIndices(block.parts, block.index, r, &group->q[at]);
 }
 
-using FourWords = uint32_t __attribute__((vector_size(16)));
+using FourWords = uint32_t __attribute__((vector_size(16), may_alias));
 
 // words: [kPackRows, kWords] to [kWords, kPackRows].
 template <int kWords>
