@@ -13,14 +13,16 @@ double RunInnerLoop(int n) {
   constexpr int kBlocks = 8;
   alignas(64) uint8_t words[8][64];
   alignas(64) int8_t q[kRows][kBlocks * 32];
-  float dx[kRows];
-  float block_sums[kRows];
+  float dx[kRows][kBlocks];  // As in products, every block has its own.
+  float block_sums[kRows][kBlocks];
   for (auto& word : words) {
     for (uint8_t& byte : word) byte = static_cast<uint8_t>(&byte - &words[0][0]) & 15U;
   }
   for (int t = 0; t < kRows; ++t) {
-    dx[t] = 0.5F + static_cast<float>(t);
-    block_sums[t] = dx[t];
+    for (int b = 0; b < kBlocks; ++b) {
+      dx[t][b] = 0.5F + static_cast<float>(t + b);
+      block_sums[t][b] = dx[t][b];
+    }
     for (int8_t& byte : q[t]) byte = static_cast<int8_t>(&byte - &q[0][0]);
   }
   typename S::Bytes w[8];
@@ -39,11 +41,11 @@ double RunInnerLoop(int n) {
       }
       S::template Dot<15, 0, 8, kRows>(w, rows, sums);
       for (int t = 0; t < kRows; ++t) {
-        acc[t] = S::MulAdd(S::Mul(scale, S::SetFloats(dx[t])), S::ToFloats(sums[t]), acc[t]);
+        acc[t] = S::MulAdd(S::Mul(scale, S::SetFloats(dx[t][b])), S::ToFloats(sums[t]), acc[t]);
       }
       for (int t = 0; kMins && t < kRows; ++t) {
-        acc[t] = S::MulAdd(S::Mul(negated_min, S::SetFloats(dx[t])), S::SetFloats(block_sums[t]),
-                           acc[t]);
+        acc[t] = S::MulAdd(S::Mul(negated_min, S::SetFloats(dx[t][b])),
+                           S::SetFloats(block_sums[t][b]), acc[t]);
       }
     }
     // Nothing is known before, nor thrown away after: every round is computed.

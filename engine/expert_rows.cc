@@ -7,7 +7,7 @@
 
 namespace shoal {
 
-ExpertInput ExpertBuffers::Encode(const KernelTable& kernels, RowFormat format,
+ExpertInput ExpertBuffers::Encode(const KernelTable& kernels, ThreadPool* pool, RowFormat format,
                                   MatView<const float> x) {
   ExpertInput input{
       .format = format, .n_rows = static_cast<int>(x.rows), .hidden_dim = static_cast<int>(x.cols)};
@@ -22,9 +22,16 @@ ExpertInput ExpertBuffers::Encode(const KernelTable& kernels, RowFormat format,
   const int64_t n_blocks = ActivationBlocks(x.cols);
   q8_.resize(x.rows * n_blocks * kActivationBlock);
   scales_.resize(x.rows * n_blocks);
-  for (int64_t t = 0; t < x.rows; ++t) {
-    kernels.quantize_row(x.row(t), x.cols, q8_.data() + t * n_blocks * kActivationBlock,
-                         scales_.data() + t * n_blocks);
+  const auto encode = [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      kernels.quantize_row(x.row(t), x.cols, q8_.data() + t * n_blocks * kActivationBlock,
+                           scales_.data() + t * n_blocks);
+    }
+  };
+  if (pool != nullptr) {
+    pool->ParallelFor(x.rows, 4, encode);
+  } else {
+    encode(0, x.rows, 0);
   }
   input.q8 = q8_;
   input.scales = scales_;

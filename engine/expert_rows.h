@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "engine/expert_executor.h"
 #include "kernels/kernel_table.h"
 #include "model/mat.h"
@@ -66,8 +67,10 @@ RowsView ViewOf(const ExpertInput& input);
 // Buffers for the above, reused from call to call.
 class ExpertBuffers {
  public:
-  // Rounds x as it travels; the result points into this object.
-  ExpertInput Encode(const KernelTable& kernels, RowFormat format, MatView<const float> x);
+  // Rounds x as it travels, on the threads of `pool` or, if it is null, on the caller's; the result
+  // points into this object.
+  ExpertInput Encode(const KernelTable& kernels, ThreadPool* pool, RowFormat format,
+                     MatView<const float> x);
 
  private:
   std::vector<int8_t> q8_;

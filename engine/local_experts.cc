@@ -5,13 +5,35 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/aligned_buffer.h"
 #include "base/check.h"
 #include "base/mutex.h"
 #include "base/status_macros.h"
 #include "engine/product.h"
 #include "model/families/family.h"
+#include "model/mat.h"
 
 namespace shoal {
+namespace {
+
+// Grows to the largest call and stays. What is in it does not outlast a call.
+template <typename T>
+class Buffer {
+ public:
+  void Resize(int64_t n) {
+    const size_t n_bytes = static_cast<size_t>(n) * sizeof(T);
+    if (n_bytes <= bytes_.size()) return;
+    bytes_ = {};
+    bytes_ = AlignedBuffer(n_bytes);
+  }
+  T* data() { return reinterpret_cast<T*>(bytes_.data()); }
+
+ private:
+  AlignedBuffer bytes_;
+};
+
+}  // namespace
+
 struct LocalExperts::Impl {
   ModelConfig config;
   const KernelTable& kernels;
@@ -26,17 +48,17 @@ struct LocalExperts::Impl {
   // What the call under way computes with, one for each of its experts.
   std::vector<std::shared_ptr<const ExpertWeights>> held;
 
-  // Buffers of one call; they grow to the largest call and stay.
-  int64_t stride = 0;             // Width of the widest expert of the call.
-  std::vector<float> act;         // [n_results, stride]: gate, then silu(gate) * up.
-  std::vector<float> up;          // [n_results, stride]
-  std::vector<int8_t> act_q8;     // [n_results, stride in blocks]: act for quantized w_down.
-  std::vector<float> act_scales;  // [n_results, blocks]
-  std::vector<float> y;           // [n_results, hidden_dim]
-  std::vector<uint16_t> y_f16;    // The same rows as they travel.
-  std::vector<float> y_scale;
+  // Of one call.
+  int64_t stride = 0;         // Width of the widest expert of the call.
+  Buffer<float> act;          // [n_results, stride]: gate, then silu(gate) * up.
+  Buffer<float> up;           // [n_results, stride]
+  Buffer<int8_t> act_q8;      // [n_results, stride in blocks]: act for quantized w_down.
+  Buffer<float> act_scales;   // [n_results, blocks]
+  Buffer<float> y;            // [n_results, hidden_dim]
+  Buffer<uint16_t> y_f16;     // The same rows as they travel.
+  Buffer<float> y_scale;      // [n_results]
   ExpertBuffers requantized;  // Float rows for experts that mix float and quantized matrices.
-  std::vector<float> row_scratch;
+  Mat<float> row_scratch;     // [n_threads, hidden_dim]
 
   // The call between Start and Finish.
   ExpertBuffers encode_buffers;
@@ -93,7 +115,7 @@ void LocalExperts::Impl::GateUpChunk(const ExpertWeights& expert, const RowsView
   if (begin >= end) return;
   const int64_t blocks = ActivationBlocks(stride);
   const int64_t first = assignment.row_begin[e];
-  const auto product = [&](const PackedMatrix& w, std::vector<float>* y) {
+  const auto product = [&](const PackedMatrix& w, Buffer<float>* y) {
     kernels.matmul(w.view(), RowsOfExpert(TakesInt8(w) ? x_int8 : x, assignment, e), begin, end,
                    y->data() + first * stride, stride);
   };
@@ -156,15 +178,16 @@ ExpertOutput LocalExperts::Impl::EncodeOutput(int n_results) {
     out.f32 = {y.data(), static_cast<size_t>(n_results * hidden)};
     return out;
   }
-  y_f16.resize(n_results * hidden);
-  y_scale.resize(n_results);
+  y_f16.Resize(n_results * hidden);
+  y_scale.Resize(n_results);
   pool->ParallelFor(n_results, 8, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
-      kernels.encode_f16_row(y.data() + i * hidden, hidden, y_f16.data() + i * hidden, &y_scale[i]);
+      kernels.encode_f16_row(y.data() + i * hidden, hidden, y_f16.data() + i * hidden,
+                             y_scale.data() + i);
     }
   });
-  out.f16 = y_f16;
-  out.row_scale = y_scale;
+  out.f16 = {y_f16.data(), static_cast<size_t>(n_results * hidden)};
+  out.row_scale = {y_scale.data(), static_cast<size_t>(n_results)};
   return out;
 }
 
@@ -175,7 +198,7 @@ std::unique_ptr<LocalExperts> LocalExperts::Create(const ModelConfig& config,
                                                    const KernelTable& kernels, ThreadPool* pool,
                                                    Options options) {
   auto impl = std::make_unique<Impl>(config, kernels, pool, options);
-  impl->row_scratch.resize(config.hidden_dim);
+  impl->row_scratch = Mat<float>(pool->n_threads(), config.hidden_dim);
   MutexLock lock(&impl->mu);
   impl->experts.resize(static_cast<size_t>(config.n_layers) * config.MaxExperts());
   return std::unique_ptr<LocalExperts>(new LocalExperts(std::move(impl)));
@@ -220,11 +243,11 @@ void LocalExperts::Impl::ResizeBuffers(int n_results) {
   stride = 0;
   for (const auto& expert : held) stride = std::max(stride, expert->w_gate.rows());
   const int64_t blocks = ActivationBlocks(stride);
-  act.resize(n_results * stride);
-  up.resize(n_results * stride);
-  act_q8.resize(n_results * blocks * kActivationBlock);
-  act_scales.resize(n_results * blocks);
-  y.resize(int64_t{n_results} * config.hidden_dim);
+  act.Resize(n_results * stride);
+  up.Resize(n_results * stride);
+  act_q8.Resize(n_results * blocks * kActivationBlock);
+  act_scales.Resize(n_results * blocks);
+  y.Resize(int64_t{n_results} * config.hidden_dim);
 }
 
 absl::StatusOr<ExpertOutput> LocalExperts::Compute(int layer, const ExpertInput& input,
@@ -247,7 +270,7 @@ absl::StatusOr<ExpertOutput> LocalExperts::Compute(int layer, const ExpertInput&
   RowsView x_int8 = x;
   if (input.format == RowFormat::kF32 && !m.options.activations_f32) {
     x_int8 = ViewOf(m.requantized.Encode(
-        m.kernels, RowFormat::kQuantized,
+        m.kernels, m.pool, RowFormat::kQuantized,
         MatView<const float>(input.f32.data(), input.n_rows, input.hidden_dim)));
   }
   std::atomic<bool> gave_up{false};
@@ -282,24 +305,25 @@ ExpertCall LocalExperts::Start(int layer, MatView<const float> x, const Routing&
   Impl& m = *impl_;
   m.routing = routing;
   AssignRows(routing, m.config.MaxExperts(), &m.assignment, &m.result_of);
-  m.output = Compute(layer, m.encode_buffers.Encode(m.kernels, m.options.format, x), m.assignment);
+  m.output =
+      Compute(layer, m.encode_buffers.Encode(m.kernels, m.pool, m.options.format, x), m.assignment);
   return ExpertCall(m.next_call_id++);
 }
 
 RowStatuses LocalExperts::Finish(ExpertCall /*call*/, MatView<float> out) {
   Impl& m = *impl_;
   RowStatuses statuses;
-  for (int t = 0; t < m.routing.n_tokens; ++t) {
-    if (!m.output.ok()) {
-      statuses.Fail(t, m.output.status());
-      continue;
-    }
-    for (int k = 0; k < m.routing.top_k; ++k) {
-      const int64_t i = int64_t{t} * m.routing.top_k + k;
-      AddWeightedRow(m.kernels, *m.output, m.result_of[i], m.routing.topk_weights[i],
-                     m.row_scratch.data(), out.row(t));
-    }
+  if (!m.output.ok()) {
+    for (int t = 0; t < m.routing.n_tokens; ++t) statuses.Fail(t, m.output.status());
+    return statuses;
   }
+  m.pool->ParallelFor(m.routing.n_tokens, 1, [&](int64_t t, int64_t, int thread_idx) {
+    for (int k = 0; k < m.routing.top_k; ++k) {
+      const int64_t i = t * m.routing.top_k + k;
+      AddWeightedRow(m.kernels, *m.output, m.result_of[i], m.routing.topk_weights[i],
+                     m.row_scratch.row(thread_idx), out.row(t));
+    }
+  });
   return statuses;
 }
 

@@ -80,7 +80,7 @@ TEST_F(LocalExpertsTest, WhatIsRemovedIsNotFoundAndItsMemoryIsGivenBack) {
   const ExpertAssignment assignment{.expert_ids = {3, 4}, .row_begin = {0, 1, 2}, .rows = {0, 0}};
   ExpertBuffers buffers;
   const ExpertInput input =
-      buffers.Encode(SelectedKernels(), RowFormat::kQuantized, rows_.x.view());
+      buffers.Encode(SelectedKernels(), /*pool=*/nullptr, RowFormat::kQuantized, rows_.x.view());
   EXPECT_EQ(loaded.experts->Compute(0, input, assignment).status().code(),
             absl::StatusCode::kNotFound);
   EXPECT_TRUE(loaded.experts->Compute(1, input, assignment).ok());
@@ -125,7 +125,7 @@ TEST_F(LocalExpertsTest, S15_ACallIsGivenUpBetweenBlocks) {
   const ExpertAssignment assignment{.expert_ids = {1, 2}, .row_begin = {0, 1, 2}, .rows = {0, 1}};
   ExpertBuffers buffers;
   const ExpertInput input =
-      buffers.Encode(SelectedKernels(), RowFormat::kQuantized, rows_.x.view());
+      buffers.Encode(SelectedKernels(), /*pool=*/nullptr, RowFormat::kQuantized, rows_.x.view());
   int n_asked = 0;
   const auto output = loaded.experts->Compute(0, input, assignment, [&] { return ++n_asked > 2; });
   EXPECT_EQ(output.status().code(), absl::StatusCode::kCancelled);

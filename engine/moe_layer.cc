@@ -53,7 +53,9 @@ RowStatuses MoeLayer::Forward(const EngineContext& context, const StepContext& s
   }
   ExpertCall call = context.experts->Start(layer_, a->normed.Rows(n), routing, step);
   const MatView<float> out = a->block_out.Rows(n);
-  std::fill(out.data, out.data + n * out.cols, 0.0F);
+  context.pool->ParallelFor(n, 16, [&](int64_t begin, int64_t end, int) {
+    std::fill(out.row(begin), out.row(begin) + (end - begin) * out.cols, 0.0F);
+  });
   return context.experts->Finish(std::move(call), out);
 }
 
@@ -101,13 +103,16 @@ void MoeLayer::Route(const EngineContext& context, int n_picks, Activations* a) 
   for (int t = 0; t < n && !router_bias_.empty(); ++t) {
     context.kernels.add(router_bias_.data(), config.n_experts, router_logits.row(t));
   }
-  if (config.gating == Gating::kSparseMixer) {
-    SelectBySparseMixer(context.kernels, router_logits, config.router_jitter, n_picks,
-                        a->topk_ids.data(), a->topk_weights.data());
-  } else {
-    SelectTopK(context.kernels, config, choice_bias_, router_logits, n_picks, a->topk_ids.data(),
-               a->topk_weights.data());
-  }
+  context.pool->ParallelFor(n, 16, [&](int64_t begin, int64_t end, int) {
+    const MatView<float> logits = router_logits.Rows(begin, end - begin);
+    int32_t* const ids = a->topk_ids.data() + begin * n_picks;
+    float* const weights = a->topk_weights.data() + begin * n_picks;
+    if (config.gating == Gating::kSparseMixer) {
+      SelectBySparseMixer(context.kernels, logits, config.router_jitter, n_picks, ids, weights);
+    } else {
+      SelectTopK(context.kernels, config, choice_bias_, logits, n_picks, ids, weights);
+    }
+  });
   if (!config.HasSharedExpert(layer_)) return;
   const MatView<float> shared_logits = a->shared_logits.Rows(n);
   if (!w_shared_gate_.empty()) {

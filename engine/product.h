@@ -34,9 +34,10 @@ class ProductInput {
 // activation blocks. Arranging the rows costs a task as much as some of its products, so many rows
 // ask for many outputs, as long as every thread gets some tasks.
 constexpr int64_t OutputsPerTask(int64_t n_rows, int64_t n_outputs, int n_threads) {
+  if (n_outputs <= 64 * int64_t{n_threads}) return 32;  // A router's, say.
   return n_rows >= 16 && n_outputs >= 256 * 4 * int64_t{n_threads} ? 256 : 64;
 }
-static_assert(64 % kPackRows == 0 && 64 % kActivationBlock == 0);
+static_assert(32 % kPackRows == 0 && 32 % kActivationBlock == 0);
 
 // One product of a group: y[t] = w x[t]; y: [n_tokens, w rows] f32.
 struct Product {

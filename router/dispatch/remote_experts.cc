@@ -153,7 +153,8 @@ ExpertCall RemoteExperts::Start(int layer, MatView<const float> x, const Routing
   TakeInArrived();
   const absl::Time now = options_.clock->Now();
   deadline_ = std::min(step.deadline, now + options_.replica_wait);
-  const ExpertInput input = encode_buffers_.Encode(*options_.kernels, options_.format, x);
+  const ExpertInput input =
+      encode_buffers_.Encode(*options_.kernels, /*pool=*/nullptr, options_.format, x);
   calls_.Begin(layer, input, routing, step.step_id, deadline_, now);
   return ExpertCall(next_call_id_++);
 }
