@@ -36,6 +36,7 @@ namespace shoal {
 namespace {
 
 constexpr int64_t kChunkBlocks = 256;  // Columns are cut here so that block sums fit the stack.
+static_assert(kChunkBlocks % 4 == 0);  // HalfSums takes four blocks.
 
 // Rows of activations, with what their blocks' sums give. Per block, per half block if kHalves:
 // -kOffset * sum as an integer, or if kMins the sum as a float.
@@ -60,21 +61,19 @@ inline int32_t StoredSum(int32_t sum) {
 
 template <typename S, typename Format>
 void SumBlocks(const int8_t* q, int64_t n_blocks, int32_t* sums) {
-  for (int64_t b = 0; b < n_blocks; b += 4) {
-    int8_t padded[128];
-    const int64_t n = n_blocks - b < 4 ? n_blocks - b : 4;
-    if (n < 4) {
-      __builtin_memset(padded, 0, sizeof(padded));
-      __builtin_memcpy(padded, q + b * 32, static_cast<size_t>(n * 32));
-    }
-    alignas(32) int32_t halves[8];
-    S::HalfSums(n < 4 ? padded : q + b * 32, halves);
-    if constexpr (Format::kHalves) {
-      for (int64_t i = 0; i < 2 * n; ++i) sums[2 * b + i] = StoredSum<Format>(halves[i]);
-    } else {
-      for (int64_t i = 0; i < n; ++i) {
-        sums[b + i] = StoredSum<Format>(halves[2 * i] + halves[2 * i + 1]);
-      }
+  alignas(64) int32_t halves[2 * kChunkBlocks];
+  int64_t b = 0;
+  for (; b + 4 <= n_blocks; b += 4) S::HalfSums(q + b * 32, halves + 2 * b);
+  if (b < n_blocks) {
+    int8_t padded[128] = {};
+    __builtin_memcpy(padded, q + b * 32, static_cast<size_t>((n_blocks - b) * 32));
+    S::HalfSums(padded, halves + 2 * b);
+  }
+  if constexpr (Format::kHalves) {
+    for (int64_t i = 0; i < 2 * n_blocks; ++i) sums[i] = StoredSum<Format>(halves[i]);
+  } else {
+    for (int64_t i = 0; i < n_blocks; ++i) {
+      sums[i] = StoredSum<Format>(halves[2 * i] + halves[2 * i + 1]);
     }
   }
 }
