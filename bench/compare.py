@@ -7,8 +7,9 @@
 
   bench/compare.py A-Q4_0.gguf --ceilings build/bench/ceilings_bench --read-gb 0.697 --gop 2.15 --peer ...
 
-Both prefill --prompt tokens and decode --gen tokens from an empty context, once a round; with
---sequences several sequences decode side by side after 16 tokens, with --depth one after so many.
+Both prefill --prompt tokens and decode --gen tokens from an empty context, --runs times a round,
+whose median counts (batched peers know no runs); with --sequences several sequences decode side by
+side after 16 tokens, with --depth one after so many.
 The figures are medians of the rounds, and of each round's ratio. With --ceilings each round also
 measures what the machine allows at most: reading experts, and the inner loop of Shoal's instruction
 set; --read-gb and --gop say what a decoded token reads and what a prompt's token computes.
@@ -30,9 +31,10 @@ def time_peer(args):
         tests = ["-p", "0", "-n", "0", "-gp", f"{args.depth},{args.gen}"]
     else:
         tests = ["-p", str(args.prompt), "-n", str(args.gen)]
-    out = run([args.peer, "-m", args.model, *tests, "-t", str(args.threads), "-r", "1", "-o", "json",
+    out = run([args.peer, "-m", args.model, *tests, "-t", str(args.threads), "-r", str(args.runs), "-o", "json",
                *shlex.split(args.peer_args)])
-    speeds = {test["n_gen"] > 0: test["avg_ts"] for test in json.loads(out[out.index("["):])}
+    results = json.loads(out[out.index("["):])
+    speeds = {result["n_gen"] > 0: statistics.median(result["samples_ts"]) for result in results}
     return {"decode" if gen else "prefill": speed for gen, speed in speeds.items()}
 
 
@@ -51,7 +53,7 @@ def time_shoal(args, kinds):
         more = ["--depth", str(args.depth), "--ctx-size", str(args.depth + args.gen + 64)]
     prompt = args.prompt if "prefill" in kinds else 1
     report = json.loads(run([args.shoal, "bench", args.model, "--prompt", str(prompt), "--gen", str(args.gen),
-                             "--threads", str(args.threads), "--runs", "1", "--json", *more]))
+                             "--threads", str(args.threads), "--runs", str(args.runs), "--json", *more]))
     return {kind: report[f"{kind}_tokens_per_s"]["median"] for kind in kinds}, report["isa"]
 
 
@@ -81,6 +83,8 @@ def main():
     parser.add_argument("--depth", type=int, default=0, help="decode after so many tokens, nothing else (default: no)")
     parser.add_argument("--sequences", type=int, default=0, help="decode so many side by side, nothing else (default: no)")
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--runs", type=int, default=1,
+                        help="of each program in a round; their median is its figure; default: %(default)s")
     parser.add_argument("--ceilings", help="ceilings_bench, run in every round (default: not)")
     parser.add_argument("--minima", action="store_true", help="weights have minima: Q4_K, Q5_K (default: no)")
     parser.add_argument("--read-gb", type=float, default=0.697, help="a decoded token reads (default: %(default)s)")

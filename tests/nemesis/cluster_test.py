@@ -49,9 +49,18 @@ class ClusterTest(unittest.TestCase):
         cluster.start_router("router", "--threads", "1")
         cluster.run("model", "set", cls.model_id, "--data-dir", cluster.coordinator_dir)
         cls.address = cluster.router_ready()
-        for name in cluster.workers:
-            wait_for(f"{name}'s experts", lambda n=name: cluster.is_ready(n))
+        cls.wait_for_experts()
         cls.expected = answer_of_one_process()
+
+    # A worker is ready when it serves what it has been assigned, which of one that comes later is
+    # nothing at first.
+    @classmethod
+    def wait_for_experts(cls):
+        wait_for("every expert on both workers", lambda: [
+            n["resident"] for n in cls.cluster.nodes()["nodes"]
+            if n["role"] == "worker" and n["state"] == "active"] == [96, 96])
+        for name in cls.cluster.workers:
+            wait_for(f"{name}'s experts", lambda n=name: cls.cluster.is_ready(n))
 
     @classmethod
     def tearDownClass(cls):
@@ -102,6 +111,7 @@ class ClusterTest(unittest.TestCase):
                 return None
         wait_for("the other model", lambda: served() == "other-tales")
         self.assertEqual(answer(self.address, "other-tales"), self.expected)
+        self.wait_for_experts()
 
     def test_5_everybody_starts_without_a_coordinator(self):
         self.cluster.kill_all()
