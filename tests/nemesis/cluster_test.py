@@ -52,8 +52,8 @@ class ClusterTest(unittest.TestCase):
         cls.wait_for_experts()
         cls.expected = answer_of_one_process()
 
-    # A worker is ready when it serves what it has been assigned, which of one that comes later is
-    # nothing at first.
+    # A worker is ready when it serves what it has been assigned, which may be nothing at first. A
+    # token that was used for another role leaves a worker of which nothing is heard.
     @classmethod
     def wait_for_experts(cls):
         wait_for("every expert on both workers", lambda: [
